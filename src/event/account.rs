@@ -1,0 +1,39 @@
+//! Accounts and the keys of the people behind them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Payload, Private, SubjectId, Words, unseal};
+
+/// An account was registered. Its stream is its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRegistered {
+    #[serde(skip)]
+    pub email: Private<String>,
+}
+
+impl Payload for AccountRegistered {
+    const KIND: &'static str = "account.registered";
+
+    fn words(&self) -> Vec<Words> {
+        Words::of(0, &self.email).into_iter().collect()
+    }
+
+    fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
+        self.email = unseal(words)?;
+        Ok(())
+    }
+}
+
+/// A key was made for a subject's words. The commitment binds the ledger to this key: nobody can later open a sealed
+/// word to something else under another, and an erasure can name the very key that died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectKeyCreated {
+    pub subject: SubjectId,
+    pub generation: u32,
+    /// BLAKE3 `derive_key("convoledger subject key commitment v1", key)`, hex.
+    pub commitment: String,
+}
+
+impl Payload for SubjectKeyCreated {
+    const KIND: &'static str = "subject_key.created";
+}

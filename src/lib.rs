@@ -1,0 +1,5 @@
+//! An event-sourced conversation ledger. (The map and the invariants are completed as the layers land.)
+
+pub mod clock;
+pub mod event;
+pub mod random;
