@@ -18,8 +18,8 @@ pub mod private;
 pub mod upcast;
 pub mod usage;
 
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -31,8 +31,8 @@ pub use conversation::{
     ModelSwitched, Origin, Token,
 };
 pub use id::{
-    AccountId, BranchId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId,
-    Place, Position, Segment, StreamId, SubjectId, Version,
+    AccountId, BranchId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId,
+    OwnerId, Place, Position, Segment, StreamId, SubjectId, Version,
 };
 pub use message::{MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};
@@ -96,7 +96,9 @@ pub(crate) fn unseal<T: DeserializeOwned>(words: Private<&[u8]>) -> Result<Priva
 /// An event that the log holds and this program cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    #[error("`{kind}` is no event that this version of convoledger knows; run the version that wrote it, or a newer one")]
+    #[error(
+        "`{kind}` is no event that this version of convoledger knows; run the version that wrote it, or a newer one"
+    )]
     Kind { kind: String },
     #[error("`{kind}` is of version {version}, and this version of convoledger reads up to {newest}; run a newer one")]
     Version { kind: String, version: u16, newest: u16 },

@@ -125,7 +125,9 @@ impl Part {
 /// The text of a message: its text parts, a blank line between them.
 #[must_use]
 pub fn text_of(parts: &[Part]) -> Option<String> {
-    let texts: Vec<&str> =
-        parts.iter().filter_map(|part| if let Part::Text { content } = part { Some(content.as_str()) } else { None }).collect();
+    let texts: Vec<&str> = parts
+        .iter()
+        .filter_map(|part| if let Part::Text { content } = part { Some(content.as_str()) } else { None })
+        .collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
