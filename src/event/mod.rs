@@ -15,6 +15,7 @@ pub mod id;
 pub mod message;
 pub mod part;
 pub mod private;
+pub mod sealed;
 pub mod upcast;
 pub mod usage;
 
@@ -37,6 +38,7 @@ pub use id::{
 pub use message::{MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
+pub use sealed::Sealed;
 pub use usage::Usage;
 
 /// The largest whole number that every JSON reader agrees on (RFC 8259 § 6, RFC 8785): 2^53 − 1.

@@ -1,0 +1,302 @@
+//! Group commit: what all callers of this process append goes through one gatherer, which writes what is waiting in one
+//! call of the lane. A commit's flush to disk is shared by everyone who waited for the one before.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::append::{Answer, Append, AppendError, Columns};
+use super::tail::Bell;
+use crate::clock::Clock;
+use crate::event::{CommandId, OwnerId, StreamId};
+
+/// How much one process gathers and holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Commands in one call of the lane.
+    pub batch_commands_max: usize,
+    /// Events in one call, unless a single command has more.
+    pub batch_events_max: usize,
+    /// Bytes in one call, unless a single command has more.
+    pub batch_bytes_max: usize,
+    /// Commands that wait; one more is answered [`AppendError::Full`].
+    pub queue_commands_max: usize,
+    /// Bytes that wait; what does not fit is answered [`AppendError::Full`].
+    pub queue_bytes_max: usize,
+    /// Events in one command.
+    pub command_events_max: usize,
+    /// Calls under way at once: one holds the lane while the next is sent, parsed and waits for the lock.
+    pub flights: usize,
+    /// How long an unanswered call is repeated before its callers are told that its outcome is unknown.
+    pub patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            batch_commands_max: 256,
+            batch_events_max: 4_096,
+            batch_bytes_max: 4 << 20,
+            queue_commands_max: 4_096,
+            queue_bytes_max: 64 << 20,
+            command_events_max: 4_096,
+            flights: 2,
+            patience: Duration::from_secs(15),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Appender {
+    limits: Limits,
+    queue: mpsc::Sender<Job>,
+    bytes: Arc<Semaphore>,
+    closing: Arc<Mutex<Option<JoinHandle<()>>>>,
+    closed: CancellationToken,
+}
+
+struct Job {
+    owner: OwnerId,
+    command: CommandId,
+    streams: Vec<StreamId>,
+    events: usize,
+    bytes: usize,
+    columns: Columns,
+    answer: Option<oneshot::Sender<Result<Answer, AppendError>>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Appender {
+    pub(super) fn start(lane: PgPool, limits: Limits, bell: Bell) -> Self {
+        let (queue, waiting) = mpsc::channel(limits.queue_commands_max);
+        let closed = CancellationToken::new();
+        let gatherer = Gatherer { lane, limits, bell, waiting, held: Vec::new(), closed: closed.clone() };
+        let closing = Arc::new(Mutex::new(Some(tokio::spawn(gatherer.run()))));
+        Self { limits, queue, bytes: Arc::new(Semaphore::new(limits.queue_bytes_max)), closing, closed }
+    }
+
+    pub(super) async fn append(&self, append: Append) -> Result<Answer, AppendError> {
+        append.admissible()?;
+        let (events, bytes) = (append.events(), append.weight());
+        if events > self.limits.command_events_max {
+            return Err(AppendError::TooLarge { what: "events", given: events, max: self.limits.command_events_max });
+        }
+        let full = || AppendError::Full { retry_after_s: 1 };
+        let weight = u32::try_from(bytes.min(self.limits.queue_bytes_max)).map_err(|_| full())?;
+        let room = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| full())?;
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            owner: append.owner,
+            command: append.command,
+            streams: append.targets.iter().map(|target| target.stream).collect(),
+            events,
+            bytes,
+            columns: Columns::of(append),
+            answer: Some(answer),
+            _room: room,
+        };
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => full(),
+            mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
+        })?;
+        answered.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    pub(super) async fn close(&self) {
+        self.closed.cancel();
+        if let Some(gatherer) = self.closing.lock().await.take() {
+            let _ = gatherer.await;
+        }
+    }
+}
+
+struct Gatherer {
+    lane: PgPool,
+    limits: Limits,
+    bell: Bell,
+    waiting: mpsc::Receiver<Job>,
+    /// Jobs whose stream or command was in the batch before them already.
+    held: Vec<Job>,
+    closed: CancellationToken,
+}
+
+impl Gatherer {
+    async fn run(mut self) {
+        let flights = Arc::new(Semaphore::new(self.limits.flights));
+        loop {
+            // Gather only when the batch can fly: what comes while others fly makes it larger.
+            let flight = Arc::clone(&flights).acquire_owned().await.expect("never closed");
+            let Some(batch) = self.gather().await else { break };
+            tokio::spawn(fly(self.lane.clone(), batch, self.bell.clone(), self.limits.patience, flight));
+        }
+        let all = u32::try_from(self.limits.flights).unwrap_or(u32::MAX);
+        let _landed = flights.acquire_many(all).await;
+    }
+
+    /// The next batch, at most one command a stream; none once the queue was closed and is empty.
+    async fn gather(&mut self) -> Option<Vec<Job>> {
+        let mut batch = Batch::default();
+        for job in std::mem::take(&mut self.held) {
+            if let Err(job) = batch.take(job, &self.limits) {
+                self.held.push(job);
+            }
+        }
+        if batch.jobs.is_empty() {
+            let job = tokio::select! {
+                job = self.waiting.recv() => job,
+                () = self.closed.cancelled() => {
+                    self.waiting.close();
+                    self.waiting.recv().await
+                }
+            }?;
+            if let Err(job) = batch.take(job, &self.limits) {
+                self.held.push(job);
+            }
+        }
+        while batch.has_room(&self.limits) && self.held.len() < self.limits.batch_commands_max {
+            let Ok(job) = self.waiting.try_recv() else { break };
+            if let Err(job) = batch.take(job, &self.limits) {
+                self.held.push(job);
+            }
+        }
+        metrics::gauge!("append_queue_commands").set(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
+        Some(batch.jobs)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    jobs: Vec<Job>,
+    events: usize,
+    bytes: usize,
+    streams: HashSet<(OwnerId, StreamId)>,
+    commands: HashSet<(OwnerId, CommandId)>,
+}
+
+impl Batch {
+    const fn has_room(&self, limits: &Limits) -> bool {
+        self.jobs.len() < limits.batch_commands_max
+            && self.events < limits.batch_events_max
+            && self.bytes < limits.batch_bytes_max
+    }
+
+    /// Takes `job` in, or gives it back when it must not fly with what is in already.
+    fn take(&mut self, job: Job, limits: &Limits) -> Result<(), Job> {
+        let clash = self.commands.contains(&(job.owner, job.command))
+            || job.streams.iter().any(|stream| self.streams.contains(&(job.owner, *stream)));
+        if clash || !self.has_room(limits) {
+            return Err(job);
+        }
+        self.commands.insert((job.owner, job.command));
+        self.streams.extend(job.streams.iter().map(|stream| (job.owner, *stream)));
+        self.events += job.events;
+        self.bytes += job.bytes;
+        self.jobs.push(job);
+        Ok(())
+    }
+}
+
+/// Writes a batch and answers each of its callers. If the whole call fails because of one command, each is tried alone.
+async fn fly(lane: PgPool, mut batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
+    metrics::histogram!("append_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+    let merged = Columns::merged(batch.iter().map(|job| &job.columns));
+    let answers = batch.iter_mut().filter_map(|job| job.answer.take()).collect::<Vec<_>>();
+    match call(&lane, &merged, patience).await {
+        Ok(answered) => land(answers, answered, &bell),
+        Err(error) if is_one_commands_fault(&error) => {
+            for (job, answer) in batch.iter().zip(answers) {
+                match call(&lane, &job.columns, patience).await {
+                    Ok(answered) => land(vec![answer], answered, &bell),
+                    Err(error) => drop(answer.send(told(&error, patience))),
+                }
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, commands = answers.len(), "appending failed");
+            for answer in answers {
+                let _ = answer.send(told(&error, patience));
+            }
+        }
+    }
+}
+
+fn land(answers: Vec<oneshot::Sender<Result<Answer, AppendError>>>, answered: Vec<Answer>, bell: &Bell) {
+    let head =
+        answered.iter().filter_map(|answer| if let Answer::Appended(done) = answer { Some(done.last) } else { None });
+    if let Some(head) = head.max() {
+        bell.ring(head);
+    }
+    for (answer, answered) in answers.into_iter().zip(answered) {
+        metrics::counter!("append_commands_total", "answer" => answered.name()).increment(1);
+        let _ = answer.send(Ok(answered));
+    }
+}
+
+/// Calls the lane until it answers. A call whose connection broke may have been written: the command ids find out, and
+/// what this call finds repeated is its own first try.
+async fn call(lane: &PgPool, columns: &Columns, patience: Duration) -> Result<Vec<Answer>, sqlx::Error> {
+    let started = Clock::instant();
+    let mut tried = false;
+    loop {
+        let answered = async {
+            let mut connection = lane.acquire().await?;
+            let begun = Clock::instant();
+            let answered = columns.call(&mut connection).await;
+            metrics::histogram!("append_call_seconds").record(begun.elapsed().as_secs_f64());
+            answered
+        };
+        match answered.await {
+            Ok(answers) if tried => return Ok(answers.into_iter().map(own).collect()),
+            Ok(answers) => return Ok(answers),
+            Err(error) if passes(&error) && started.elapsed() < patience => {
+                metrics::counter!("append_unanswered_total").increment(1);
+                tracing::warn!(%error, "the database did not answer an append; asking again under the same ids");
+                tried = true;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The answer to a call that was tried before without one: what is there already, this call's first try put there.
+fn own(answer: Answer) -> Answer {
+    match answer {
+        Answer::Repeated(done) => Answer::Appended(done),
+        answer => answer,
+    }
+}
+
+/// Whether the same call may be answered later: the connection broke, or the server was busy or starting.
+fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            // Connection trouble, shutdown and start-up, resources, lock timeouts; disk full is among 53.
+            ["08", "57", "53", "55P03"].iter().any(|class| code.starts_with(class))
+        }),
+        _ => false,
+    }
+}
+
+/// Whether the call failed by what one command in it says, not by what all of them share.
+fn is_one_commands_fault(error: &sqlx::Error) -> bool {
+    // Integrity violations and data exceptions.
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code.starts_with("23") || code.starts_with("22"))
+}
+
+fn told(error: &sqlx::Error, patience: Duration) -> Result<Answer, AppendError> {
+    match error.as_database_error().map(|error| (error.constraint(), error.message())) {
+        Some((Some("event_id"), _)) => Ok(Answer::IdTaken),
+        Some((_, message)) if !passes(error) => Err(AppendError::Refused(message.to_owned())),
+        _ => Err(AppendError::Unknown { waited_s: patience.as_secs(), reason: error.to_string() }),
+    }
+}

@@ -1,0 +1,173 @@
+//! What is hashed, byte by byte. Final: every digest in the log and every proof outside it depends on this layout.
+//!
+//! A field is its length as four bytes, big-endian, and then its bytes, so that no two records have one encoding.
+//!
+//! * **words digest**: BLAKE3 over part, subject, generation, nonce and ciphertext;
+//! * **event digest**: BLAKE3 over all that is known before the lane gives out position, version and time;
+//! * **leaf**: SHA-256 (RFC 6962 § 2.1, `0x00` before the record) over the format's version byte, origin, history,
+//!   position, owner, stream, version, time of recording and the event digest. The lane computes it in SQL; here it is
+//!   computed again to check the lane and the disk.
+
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::Fact;
+use crate::event::{HistoryId, INTEGER_MAX, OwnerId, Position, Sealed, StreamId, Version};
+
+pub type Hash = [u8; 32];
+
+static WORDS: LazyLock<blake3::Hasher> =
+    LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger words digest v1"));
+static EVENT: LazyLock<blake3::Hasher> =
+    LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger event digest v1"));
+
+/// The version byte of the leaf record.
+const LEAF_FORMAT: u8 = 1;
+
+/// The digest of one sealed part.
+#[must_use]
+pub fn words(sealed: &Sealed) -> Hash {
+    let mut hasher = WORDS.clone();
+    field(&mut hasher, &[sealed.part]);
+    field(&mut hasher, sealed.subject.0.as_bytes());
+    field(&mut hasher, &sealed.generation.to_be_bytes());
+    field(&mut hasher, &sealed.nonce);
+    field(&mut hasher, &sealed.ciphertext);
+    hasher.finalize().into()
+}
+
+/// The column `words_digest`: for each part its number and its digest.
+#[must_use]
+pub fn words_column(sealed: &[Sealed]) -> Vec<u8> {
+    sealed.iter().flat_map(|sealed| std::iter::once(sealed.part).chain(words(sealed))).collect()
+}
+
+/// The parts that the column `words_digest` speaks of.
+pub fn words_parts(column: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    column.chunks_exact(33).map(|entry| (entry[0], &entry[1..]))
+}
+
+/// The digest of an event.
+#[must_use]
+pub fn event(fact: &Fact) -> Hash {
+    let mut hasher = EVENT.clone();
+    field(&mut hasher, fact.owner.0.as_bytes());
+    field(&mut hasher, fact.stream.0.as_bytes());
+    field(&mut hasher, fact.id.0.as_bytes());
+    field(&mut hasher, fact.command.0.as_bytes());
+    field(&mut hasher, &fact.command_nth.to_be_bytes());
+    field(&mut hasher, fact.command_digest.as_ref().map_or(&[], |digest| digest.as_slice()));
+    field(&mut hasher, fact.actor.0.as_bytes());
+    field(&mut hasher, fact.correlation.as_ref().map_or(&[], |id| id.as_bytes().as_slice()));
+    field(&mut hasher, fact.causation.as_ref().map_or(&[], |id| id.0.as_bytes().as_slice()));
+    field(&mut hasher, &fact.occurred_at.timestamp_micros().to_be_bytes());
+    let mut place = [0; 8];
+    if let Some(at) = fact.place {
+        place[..4].copy_from_slice(&at.segment.0.to_be_bytes());
+        place[4..].copy_from_slice(&at.depth.0.to_be_bytes());
+    }
+    field(&mut hasher, if fact.place.is_some() { &place } else { &[] });
+    field(&mut hasher, fact.kind.as_bytes());
+    field(&mut hasher, &fact.kind_version.to_be_bytes());
+    field(&mut hasher, canonical(&fact.body).as_bytes());
+    field(&mut hasher, &fact.words_digest);
+    hasher.finalize().into()
+}
+
+/// The leaf of an event: what the tree is made of.
+#[must_use]
+pub fn leaf(
+    origin: &str,
+    history: HistoryId,
+    position: Position,
+    (owner, stream, version): (OwnerId, StreamId, Version),
+    recorded_at: DateTime<Utc>,
+    event: &Hash,
+) -> Hash {
+    let mut record = Vec::with_capacity(200);
+    record.extend([0, LEAF_FORMAT]);
+    for field in [
+        origin.as_bytes(),
+        history.0.as_bytes(),
+        &position.0.to_be_bytes(),
+        owner.0.as_bytes(),
+        stream.0.as_bytes(),
+        &version.0.to_be_bytes(),
+        &recorded_at.timestamp_micros().to_be_bytes(),
+        event,
+    ] {
+        record.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
+        record.extend(field);
+    }
+    Sha256::digest(&record).into()
+}
+
+/// `body` in its RFC 8785 form. For the values that [`admissible`] lets in this is `serde_json`'s own compact form:
+/// its maps are ordered by key, its strings escape what the RFC escapes and nothing else, and there are no fractions.
+#[must_use]
+pub fn canonical(body: &Value) -> String {
+    body.to_string()
+}
+
+/// Whether `body` may be facts: an object that holds only objects, lists, strings, booleans, null and whole numbers
+/// within ±(2^53 − 1), under keys of plain ASCII, so that its RFC 8785 form survives `jsonb`.
+#[must_use]
+pub fn admissible(body: &Value) -> bool {
+    match body {
+        Value::Null | Value::Bool(_) => true,
+        // Postgres keeps no NUL in jsonb.
+        Value::String(text) => !text.contains('\0'),
+        Value::Number(number) => {
+            number.as_u64().is_some_and(|n| n <= INTEGER_MAX)
+                || number.as_i64().is_some_and(|n| n.unsigned_abs() <= INTEGER_MAX)
+        }
+        Value::Array(values) => values.iter().all(admissible),
+        Value::Object(map) => map.iter().all(|(key, value)| key.is_ascii() && !key.contains('\0') && admissible(value)),
+    }
+}
+
+fn field(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    hasher.update(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    hasher.update(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn facts() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-(1_i64 << 53) + 1..1 << 53).prop_map(Value::from),
+            any::<String>().prop_map(|text| Value::from(text.replace('\0', ""))),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map("[ -~]{0,8}", inner, 0..6).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_canonical_form_is_that_of_rfc_8785(body in facts()) {
+            prop_assert!(admissible(&body));
+            prop_assert_eq!(canonical(&body), serde_json_canonicalizer::to_string(&body).expect("it is plain JSON"));
+        }
+    }
+
+    #[test]
+    fn what_has_more_than_one_form_is_no_fact() {
+        for body in [json!(1.5), json!(1e3), json!(1_u64 << 53), json!(-(1_i64 << 53)), json!({"é": 1}), json!("\0")] {
+            assert!(!admissible(&body), "{body}");
+        }
+    }
+}

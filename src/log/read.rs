@@ -1,0 +1,212 @@
+//! Reading the log: by position, by stream, by owner, by id.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{PgExecutor, Row as _};
+use uuid::Uuid;
+
+use super::{Fact, Identity, Log, Recorded};
+use crate::event::{
+    AccountId, CommandId, Depth, EventId, HistoryId, LedgerId, OwnerId, Place, Position, Sealed, Segment, StreamId,
+    SubjectId, Version,
+};
+
+/// Events of one owner after a position, and how far the log was looked through to find them.
+#[derive(Debug, Clone)]
+pub struct Page {
+    pub events: Vec<Recorded>,
+    /// Nothing of this owner lies between the last event and this position that is not in `events`.
+    pub seen_to: Position,
+}
+
+impl Log {
+    /// Events after `after`, in order and without a gap: at most `limit`.
+    ///
+    /// # Errors
+    /// If the database does not answer, or positions have a gap: the log is damaged, and nobody must read on.
+    pub async fn read_range(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, sqlx::Error> {
+        range(&self.pool, after, limit).await
+    }
+
+    /// Events of one stream with versions after `after`, in order and without a gap: at most `limit`.
+    pub async fn read_stream(
+        &self,
+        owner: OwnerId,
+        stream: StreamId,
+        after: Version,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, sqlx::Error> {
+        let rows = sqlx::query(include_str!("sql/read_stream.sql"))
+            .bind(owner.0)
+            .bind(stream.0)
+            .bind(after.0)
+            .bind(bounded(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let events = rows.iter().map(recorded).collect::<Result<Vec<_>, _>>()?;
+        let mut expected = after;
+        for event in &events {
+            expected = expected.next();
+            if event.version != expected {
+                return Err(damaged(format!(
+                    "stream {stream} has no version {expected}: position {} has version {}",
+                    event.position, event.version
+                )));
+            }
+        }
+        Ok(events)
+    }
+
+    /// Events of one owner after `after`, in order: at most `limit`.
+    pub async fn read_owner(&self, owner: OwnerId, after: Position, limit: usize) -> Result<Page, sqlx::Error> {
+        // The head is read first: what is committed later is not missed, only seen by the next call.
+        let head = head(&self.pool).await?;
+        let rows = sqlx::query(include_str!("sql/read_owner.sql"))
+            .bind(owner.0)
+            .bind(after.0)
+            .bind(bounded(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let events = rows.iter().map(recorded).collect::<Result<Vec<_>, _>>()?;
+        let seen_to = match events.last() {
+            Some(last) if events.len() >= limit => last.position,
+            Some(last) => last.position.max(head),
+            None => after.max(head),
+        };
+        Ok(Page { events, seen_to })
+    }
+
+    /// The events of one owner with these ids, in no order.
+    pub async fn read_ids(&self, owner: OwnerId, ids: &[EventId]) -> Result<Vec<Recorded>, sqlx::Error> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+        let rows = sqlx::query(include_str!("sql/read_ids.sql")).bind(owner.0).bind(ids).fetch_all(&self.pool).await?;
+        rows.iter().map(recorded).collect()
+    }
+
+    /// The events at these positions, in no order.
+    pub async fn read_positions(&self, positions: &[Position]) -> Result<Vec<Recorded>, sqlx::Error> {
+        let positions: Vec<i64> = positions.iter().map(|position| position.0).collect();
+        let rows = sqlx::query(include_str!("sql/read_positions.sql")).bind(positions).fetch_all(&self.pool).await?;
+        rows.iter().map(recorded).collect()
+    }
+
+    /// The events of a command, in order; none when it never went in.
+    pub async fn read_command(&self, owner: OwnerId, command: CommandId) -> Result<Vec<Recorded>, sqlx::Error> {
+        let first: Option<i64> = sqlx::query_scalar(include_str!("sql/command_first.sql"))
+            .bind(owner.0)
+            .bind(command.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        let mut events: Vec<Recorded> = Vec::new();
+        let mut next = first.map(|first| Position(first - 1));
+        // A command's events are neighbours: they end where another command begins.
+        while let Some(after) = next {
+            const PAGE: usize = 64;
+            let page = range(&self.pool, after, PAGE).await?;
+            let read = page.len();
+            events.extend(
+                page.into_iter().take_while(|event| event.fact.owner == owner && event.fact.command == command),
+            );
+            next =
+                events.last().map(|last| last.position).filter(|last| read == PAGE && last.0 == after.0 + PAGE as i64);
+        }
+        Ok(events)
+    }
+
+    /// The sealed words of the events at these positions, by position and part.
+    pub async fn read_words(&self, positions: &[Position]) -> Result<Vec<(Position, Sealed)>, sqlx::Error> {
+        let positions: Vec<i64> = positions.iter().map(|position| position.0).collect();
+        let rows = sqlx::query(include_str!("sql/read_words.sql")).bind(positions).fetch_all(&self.pool).await?;
+        rows.iter().map(sealed).collect()
+    }
+
+    /// The newest position.
+    pub async fn head(&self) -> Result<Position, sqlx::Error> {
+        head(&self.pool).await
+    }
+}
+
+pub(super) async fn head(executor: impl PgExecutor<'_>) -> Result<Position, sqlx::Error> {
+    sqlx::query_scalar(include_str!("sql/head.sql")).fetch_one(executor).await.map(Position)
+}
+
+pub(super) async fn range(
+    executor: impl PgExecutor<'_>,
+    after: Position,
+    limit: usize,
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    let rows =
+        sqlx::query(include_str!("sql/read_range.sql")).bind(after.0).bind(bounded(limit)).fetch_all(executor).await?;
+    let events = rows.iter().map(recorded).collect::<Result<Vec<_>, _>>()?;
+    let mut expected = after;
+    for event in &events {
+        expected = expected.next();
+        if event.position != expected {
+            return Err(damaged(format!("position {expected} is missing: after it comes {}", event.position)));
+        }
+    }
+    Ok(events)
+}
+
+pub(super) async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::Error> {
+    let row = sqlx::query(include_str!("sql/identity.sql")).fetch_one(executor).await?;
+    Ok(Identity {
+        ledger: LedgerId(row.try_get("ledger")?),
+        origin: row.try_get("origin")?,
+        history: HistoryId(row.try_get("history")?),
+    })
+}
+
+/// A log that is not what a log must be. It travels as a decoding error, for that is what it is: unreadable.
+fn damaged(what: String) -> sqlx::Error {
+    sqlx::Error::Decode(format!("the log is damaged: {what}; run `convoledger verify`").into())
+}
+
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
+    let segment: Option<i32> = row.try_get("segment")?;
+    let depth: Option<i32> = row.try_get("depth")?;
+    let fixed = |name: &str| {
+        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(format!("{name} is not 32 bytes")))
+    };
+    let command_digest: Option<&[u8]> = row.try_get("command_digest")?;
+    Ok(Recorded {
+        position: Position(row.try_get("position")?),
+        version: Version(row.try_get("version")?),
+        recorded_at: row.try_get::<DateTime<Utc>, _>("recorded_at")?,
+        leaf: fixed("leaf")?,
+        fact: Fact {
+            owner: OwnerId(row.try_get("owner_id")?),
+            stream: StreamId(row.try_get("stream_id")?),
+            id: EventId(row.try_get("id")?),
+            command: CommandId(row.try_get("command_id")?),
+            command_nth: row.try_get("command_nth")?,
+            command_digest: command_digest.and_then(|digest| digest.try_into().ok()),
+            actor: AccountId(row.try_get("actor_id")?),
+            correlation: row.try_get::<Option<Uuid>, _>("correlation_id")?,
+            causation: row.try_get::<Option<Uuid>, _>("causation_id")?.map(EventId),
+            occurred_at: row.try_get::<DateTime<Utc>, _>("occurred_at")?,
+            kind: row.try_get("kind")?,
+            kind_version: row.try_get("kind_version")?,
+            place: segment.zip(depth).map(|(segment, depth)| Place { segment: Segment(segment), depth: Depth(depth) }),
+            body: row.try_get::<Value, _>("body")?,
+            words_digest: row.try_get::<Option<Vec<u8>>, _>("words_digest")?.unwrap_or_default(),
+        },
+    })
+}
+
+pub(super) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
+    let nonce: &[u8] = row.try_get("nonce")?;
+    let sealed = Sealed {
+        part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),
+        subject: SubjectId(row.try_get("subject_id")?),
+        generation: u32::try_from(row.try_get::<i32, _>("generation")?).unwrap_or_default(),
+        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes".into()))?,
+        ciphertext: row.try_get("ciphertext")?,
+    };
+    Ok((Position(row.try_get("position")?), sealed))
+}

@@ -1,0 +1,1 @@
+SELECT since, id FROM history ORDER BY since

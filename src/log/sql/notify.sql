@@ -1,0 +1,1 @@
+SELECT pg_notify('convoledger', $1::text)

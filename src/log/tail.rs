@@ -1,0 +1,253 @@
+//! Following the log as it grows. One reader a process follows the dense log and hands what it reads to everyone who
+//! listens. What wakes it is only a hint (this process's own appends, LISTEN, a timer): what it reads is the truth, and
+//! it checks that nothing was skipped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::{Mutex, broadcast, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::read::Page;
+use super::{Log, Recorded, read};
+use crate::event::{OwnerId, Position};
+
+/// The channel of LISTEN and NOTIFY.
+const CHANNEL: &str = "convoledger";
+/// How long the tail sleeps when nothing wakes it.
+const PATROL: Duration = Duration::from_millis(500);
+/// How often this process rings for others at most.
+const RING: Duration = Duration::from_millis(20);
+/// Events in one read.
+const PAGE: usize = 500;
+/// Batches that a slow listener may fall behind before it must read from the log again.
+const BACKLOG: usize = 256;
+
+/// Neighbouring events, in order.
+pub type Batch = Arc<Vec<Recorded>>;
+
+#[derive(Clone)]
+pub struct Tail {
+    head: watch::Receiver<Position>,
+    bell: Bell,
+    batches: broadcast::Sender<Batch>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
+    stop: CancellationToken,
+}
+
+/// Rung when this process appended something.
+#[derive(Clone)]
+pub(super) struct Bell {
+    /// What this process appended, which it tells others.
+    own: Arc<watch::Sender<Position>>,
+    /// What it knows of, from wherever.
+    heard: Arc<watch::Sender<Position>>,
+}
+
+impl Bell {
+    pub(super) fn ring(&self, head: Position) {
+        raise(&self.own, head);
+        raise(&self.heard, head);
+    }
+}
+
+impl Tail {
+    pub(super) async fn start(pool: PgPool) -> Result<Self, sqlx::Error> {
+        let start = read::head(&pool).await?;
+        let heard = Arc::new(watch::channel(start).0);
+        let bell = Bell { own: Arc::new(watch::channel(start).0), heard: Arc::clone(&heard) };
+        let (head, head_seen) = watch::channel(start);
+        let (batches, _) = broadcast::channel(BACKLOG);
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(pool.clone(), Arc::clone(&heard), stop.clone()));
+        tasks.spawn(ring_others(pool.clone(), bell.own.subscribe(), stop.clone()));
+        tasks.spawn(follow(pool, heard.subscribe(), head, batches.clone(), stop.clone()));
+        Ok(Self { head: head_seen, bell, batches, tasks: Arc::new(Mutex::new(tasks)), stop })
+    }
+
+    pub(super) fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// The newest position that this process knows of, as it grows.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.head.clone()
+    }
+
+    pub(super) async fn close(&self) {
+        self.stop.cancel();
+        while self.tasks.lock().await.join_next().await.is_some() {}
+    }
+}
+
+/// A follower of one owner's events from a position on: first from the log, then live, without a hole or a repeat.
+pub struct Live {
+    log: Log,
+    owner: OwnerId,
+    batches: broadcast::Receiver<Batch>,
+    seen_to: Position,
+    /// What the hub has run ahead to: up to here the log must be read.
+    read_to: Position,
+}
+
+impl Log {
+    /// Follows the events of `owner` after `after`.
+    pub fn follow(&self, owner: OwnerId, after: Position) -> Live {
+        // Listening begins before the first read: nothing falls between.
+        let batches = self.tail.batches.subscribe();
+        Live { log: self.clone(), owner, batches, seen_to: after, read_to: Position(i64::MAX) }
+    }
+}
+
+impl Live {
+    /// The next events, one at least. Waits for them. Safe to drop while it waits.
+    pub async fn next(&mut self) -> Result<Vec<Recorded>, sqlx::Error> {
+        loop {
+            if self.seen_to < self.read_to {
+                let page: Page = self.log.read_owner(self.owner, self.seen_to, PAGE).await?;
+                let whole = page.events.len() < PAGE;
+                self.seen_to = self.seen_to.max(page.seen_to);
+                if whole {
+                    self.read_to = self.seen_to;
+                }
+                if !page.events.is_empty() {
+                    return Ok(page.events);
+                }
+                continue;
+            }
+            let batch = match self.batches.recv().await {
+                Ok(batch) => batch,
+                // Too slow for the hub: nothing is lost, the log has it.
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    self.read_to = Position(i64::MAX);
+                    continue;
+                }
+                Err(broadcast::error::RecvError::Closed) => return Err(sqlx::Error::PoolClosed),
+            };
+            let (Some(first), Some(last)) = (batch.first(), batch.last()) else { continue };
+            if last.position <= self.seen_to {
+                continue;
+            }
+            if first.position > self.seen_to.next() {
+                // The hub read nothing while nobody listened: the log has that, and this batch too.
+                self.read_to = last.position;
+                continue;
+            }
+            let new = |event: &&Recorded| event.fact.owner == self.owner && event.position > self.seen_to;
+            let events: Vec<Recorded> = batch.iter().filter(new).cloned().collect();
+            self.seen_to = last.position;
+            self.read_to = self.read_to.min(last.position);
+            if !events.is_empty() {
+                return Ok(events);
+            }
+        }
+    }
+
+    /// Up to where everything of this owner was handed out.
+    pub const fn seen_to(&self) -> Position {
+        self.seen_to
+    }
+}
+
+/// Reads on whenever the log is heard to have grown, and at every patrol.
+async fn follow(
+    pool: PgPool,
+    mut heard: watch::Receiver<Position>,
+    head: watch::Sender<Position>,
+    batches: broadcast::Sender<Batch>,
+    stop: CancellationToken,
+) {
+    let mut at = *head.borrow();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tokio::time::timeout(PATROL, heard.changed()) => {}
+        }
+        loop {
+            let before = at;
+            match advance(&pool, at, &batches).await {
+                Ok(to) => at = to,
+                Err(error) => {
+                    tracing::warn!(%error, position = at.0, "the tail cannot read on; it tries again");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    break;
+                }
+            }
+            if at == before {
+                break;
+            }
+            metrics::gauge!("log_head").set(position_gauge(at));
+            raise(&head, at);
+        }
+    }
+}
+
+/// Reads what follows `at` once and hands it out; with nobody listening it only looks how far the log reaches.
+async fn advance(pool: &PgPool, at: Position, batches: &broadcast::Sender<Batch>) -> Result<Position, sqlx::Error> {
+    if batches.receiver_count() == 0 {
+        return Ok(read::head(pool).await?.max(at));
+    }
+    let events = read::range(pool, at, PAGE).await?;
+    let Some(last) = events.last().map(|event| event.position) else { return Ok(at) };
+    let _ = batches.send(Arc::new(events));
+    Ok(last)
+}
+
+/// Hears other processes ring. Behind a pooler that does not pass LISTEN on, the patrol does alone.
+async fn listen(pool: PgPool, heard: Arc<watch::Sender<Position>>, stop: CancellationToken) {
+    let hear = async {
+        loop {
+            let heard_out = async {
+                let mut listener = PgListener::connect_with(&pool).await?;
+                listener.listen(CHANNEL).await?;
+                loop {
+                    if let Ok(head) = listener.recv().await?.payload().parse() {
+                        raise(&heard, Position(head));
+                    }
+                }
+            };
+            let ended: Result<std::convert::Infallible, sqlx::Error> = heard_out.await;
+            let Err(error) = ended;
+            tracing::debug!(%error, "LISTEN ended; it begins again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = hear => {}
+    }
+}
+
+/// Rings for other processes in a small commit of its own: a NOTIFY inside the lane would serialise the whole cluster.
+async fn ring_others(pool: PgPool, mut own: watch::Receiver<Position>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = own.changed() => if changed.is_err() { return },
+        }
+        let head = *own.borrow_and_update();
+        let sent = sqlx::query(include_str!("sql/notify.sql")).bind(head.0.to_string()).execute(&pool).await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "NOTIFY failed; others find out by their patrol");
+        }
+        tokio::time::sleep(RING).await;
+    }
+}
+
+/// Sets `watched` to `position` if that is higher.
+fn raise(watched: &watch::Sender<Position>, position: Position) {
+    watched.send_if_modified(|known| {
+        let higher = position > *known;
+        *known = (*known).max(position);
+        higher
+    });
+}
+
+#[allow(clippy::cast_precision_loss)] // a gauge is a float, and positions stay far below 2^53
+fn position_gauge(position: Position) -> f64 {
+    position.0 as f64
+}
