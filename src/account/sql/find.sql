@@ -1,0 +1,1 @@
+SELECT id FROM account.account WHERE email_digest = $1

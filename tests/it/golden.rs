@@ -1,0 +1,154 @@
+//! The wire form of every event, for ever. A file under `tests/golden/events` is never changed: an event that must
+//! change gets another version, another file, and an upcast.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use convoledger::event::{
+    AccountRegistered, BranchCreated, BranchNumber, BranchPreferred, BranchRenamed, ConversationArchived,
+    ConversationDeleted, ConversationFavorited, ConversationStarted, ConversationTagged, ConversationTitled,
+    ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Event,
+    EventId, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Modality, ModelSwitched,
+    Origin, Part, Place, Private, Rating, Role, Segment, SubjectId, SubjectKeyCreated, Token, Usage,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const MESSAGE: MessageId = MessageId(Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001));
+const AT: Place = Place { segment: Segment(2), depth: Depth(5) };
+const TOKEN: Token = Token([7; 16]);
+
+fn known(text: &str) -> Private<String> {
+    Private::Known(text.to_owned())
+}
+
+/// One event of every kind, with every field filled.
+fn examples() -> Vec<Event> {
+    vec![
+        ConversationStarted {
+            model: Some("claude-opus-4".into()),
+            provider: Some("anthropic".into()),
+            source: Some("chatgpt".into()),
+            origin: Private::Known(Some(Origin { id: "c-1".into(), kept: Some("{\"gizmo_id\":\"g\"}".into()) })),
+        }
+        .into(),
+        ConversationTitled { title: known("A title") }.into(),
+        ConversationFavorited {}.into(),
+        ConversationUnfavorited {}.into(),
+        ConversationTagged { tokens: vec![TOKEN], tags: Private::Known(vec!["Work".into()]) }.into(),
+        ConversationUntagged { tokens: vec![TOKEN] }.into(),
+        ConversationArchived {}.into(),
+        ConversationUnarchived {}.into(),
+        ConversationDeleted {}.into(),
+        ConversationUndeleted {}.into(),
+        message(),
+        MessageHidden { message: MESSAGE, at: AT }.into(),
+        MessageUnhidden { message: MESSAGE, at: AT }.into(),
+        MessageRated {
+            message: MESSAGE,
+            at: AT,
+            rating: Some(Rating::Down),
+            comment: Private::Known(Some("Wrong".into())),
+        }
+        .into(),
+        ModelSwitched { model: "gpt-5".into(), provider: Some("openai".into()) }.into(),
+        BranchCreated { branch: BranchNumber(3), message: MESSAGE, at: AT, token: TOKEN, name: known("idea") }.into(),
+        BranchRenamed { branch: BranchNumber(3), token: TOKEN, name: known("better idea") }.into(),
+        BranchPreferred { branch: BranchNumber(3) }.into(),
+        AccountRegistered { email: known("ada@example.org") }.into(),
+        SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
+    ]
+}
+
+fn message() -> Event {
+    let text = |text: &str| Some(text.to_owned());
+    let parts = vec![
+        Part::text("See the picture."),
+        Part::Reasoning { content: "Hm.".into(), signature: text("c2ln") },
+        Part::ToolCall { id: text("t1"), name: "look".into(), arguments: "{\"at\": 1.0".into() },
+        Part::ToolCallResponse { id: text("t1"), response: "seen".into() },
+        Part::Blob { modality: Modality::Image, mime_type: text("image/png"), content: "iVBORw==".into() },
+        Part::File { modality: Modality::Document, mime_type: None, file_id: "file-1".into(), name: text("a.pdf") },
+        Part::Uri { modality: Modality::Audio, mime_type: None, uri: "https://example.org/a.ogg".into() },
+        Part::Opaque { source_type: "canvas".into(), content: "{\"x\":1}".into() },
+    ];
+    MessageAppended {
+        id: MESSAGE,
+        place: AT,
+        fork: Some(Place { segment: Segment(1), depth: Depth(4) }),
+        branch: BranchNumber(3),
+        role: Role::Assistant,
+        bytes: parts.iter().map(Part::size_bytes).sum::<usize>() as u64,
+        shape: parts.iter().map(Part::kind).collect(),
+        revises: Some(MessageId(Uuid::from_u128(9))),
+        model: text("claude-opus-4"),
+        provider: text("anthropic"),
+        usage: Some(Usage {
+            input: Some(1_200),
+            output: Some(345),
+            cache_read: Some(1_000),
+            cache_write_5m: Some(100),
+            cache_write_1h: Some(50),
+            reasoning: Some(45),
+        }),
+        cost_usd: Some("0.012500".parse().expect("a decimal")),
+        latency_ms: Some(2_345),
+        finish_reason: text("end_turn"),
+        parts: Private::Known(parts),
+        verbatim: Private::Known(text("{\"input_tokens\":200}")),
+    }
+    .into()
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events")
+}
+
+fn wire(event: &Event) -> Value {
+    let words: BTreeMap<String, Value> = event
+        .words()
+        .iter()
+        .map(|words| (words.part.to_string(), serde_json::from_slice(&words.plain).expect("words are JSON")))
+        .collect();
+    let place = event.place().map(|at| json!({"segment": at.segment, "depth": at.depth}));
+    json!({"kind": event.kind(), "version": event.version(), "place": place, "facts": event.facts(), "words": words})
+}
+
+#[test]
+fn every_event_is_written_as_its_golden_file_says() {
+    let examples = examples();
+    assert_eq!(examples.iter().map(|event| (event.kind(), event.version())).collect::<Vec<_>>(), KINDS);
+    for event in examples {
+        let path = folder().join(format!("{}.v{}.json", event.kind(), event.version()));
+        let written = serde_json::to_string_pretty(&wire(&event)).expect("plain JSON") + "\n";
+        if !path.exists() {
+            fs::write(&path, &written).expect("the folder takes a new file");
+            panic!("{} was missing: it is written now; read it, and commit it if it is right", path.display());
+        }
+        let golden = fs::read_to_string(&path).expect("golden files are text");
+        assert_eq!(written, golden, "{} may not change: give the event another version", path.display());
+    }
+}
+
+#[test]
+fn every_golden_file_still_reads() {
+    let examples = examples();
+    let mut read = 0;
+    for entry in fs::read_dir(folder()).expect("the folder is there").flatten() {
+        let golden: Value =
+            serde_json::from_slice(&fs::read(entry.path()).expect("a file")).expect("golden files are JSON");
+        let kind = golden["kind"].as_str().expect("a kind");
+        let version = golden["version"].as_u64().and_then(|version| u16::try_from(version).ok()).expect("a version");
+        let place = serde_json::from_value(golden["place"].clone()).expect("a place or null");
+        let id = if kind == "message.appended" { EventId::from(MESSAGE) } else { EventId::default() };
+        let mut event = Event::read(kind, version, id, place, golden["facts"].clone()).expect("it reads");
+        for (part, words) in golden["words"].as_object().expect("words by part") {
+            let plain = serde_json::to_vec(words).expect("plain JSON");
+            event.open(part.parse().expect("a number"), Private::Known(&plain)).expect("its words read");
+        }
+        assert!(examples.contains(&event), "{} reads as {event:?}", entry.path().display());
+        read += 1;
+    }
+    assert!(read >= KINDS.len());
+}
