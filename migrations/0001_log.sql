@@ -2,7 +2,8 @@
 
 CREATE TABLE ledger (
     id     uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    only   boolean NOT NULL UNIQUE DEFAULT true CHECK (only),
+    -- One ledger a database.
+    single boolean NOT NULL UNIQUE DEFAULT true CHECK (single),
     -- What checkpoints call this log (C2SP tlog-checkpoint, "origin").
     origin text NOT NULL CHECK (char_length(origin) BETWEEN 1 AND 200)
 );
