@@ -1,0 +1,5 @@
+SELECT subject_id, generation, epoch, commitment, wrapped
+FROM vault.subject_key
+WHERE subject_id = $1
+ORDER BY generation DESC
+LIMIT 1
