@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod event;
+pub mod format;
 pub mod ledger;
 pub mod random;
