@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod event;
+pub mod format;
 pub mod ledger;
 pub mod log;
 pub mod random;
