@@ -1,0 +1,101 @@
+//! The use cases: load, decide, seal, append, wait, read. Nothing else appends, and every caller's rights are decided here.
+
+mod account;
+mod execute;
+mod import;
+mod seal;
+mod state;
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+pub use account::RegisterError;
+pub use execute::{Done, Named, Order, Outcome, Reason};
+pub use import::Imported;
+pub use seal::Opened;
+
+use crate::account::Accounts;
+use crate::clock::Clock;
+use crate::event::{AccountId, OwnerId, Position, Unreadable};
+use crate::log::{AppendError, Log};
+use crate::vault::{OpenError, Vault, VaultError};
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Actor {
+    pub account: AccountId,
+}
+
+impl Actor {
+    /// Whose part of the ledger this actor reaches: an account's own, until others can be shared with it.
+    pub const fn owner(self) -> OwnerId {
+        OwnerId(self.account.0)
+    }
+}
+
+/// Orders under way in this process; one more is told to come back.
+const ORDERS_MAX: usize = 4_096;
+/// Accounts whose last acknowledged position is remembered.
+const ACKNOWLEDGED_MAX: u64 = 100_000;
+
+/// Everything that convoledger does, behind whatever edge asks for it. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    log: Log,
+    vault: Vault,
+    accounts: Accounts,
+    clock: Clock,
+    states: state::States,
+    orders: Arc<Semaphore>,
+    /// The last position acknowledged to each account, which its next read must not miss.
+    acknowledged: Cache<AccountId, Position>,
+}
+
+/// Why something could not be done that was allowed and made sense.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    #[error("more is being asked than this server takes on; try again in {retry_after_s} s")]
+    Busy { retry_after_s: u64 },
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    #[error("the database did not answer")]
+    Database(#[from] sqlx::Error),
+    #[error("the vault did not answer")]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("sealed words do not open under their key")]
+    Open(#[from] OpenError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Service {
+    pub fn new(log: Log, vault: Vault, accounts: Accounts, clock: Clock) -> Self {
+        Self {
+            log,
+            vault,
+            accounts,
+            clock,
+            states: state::States::new(),
+            orders: Arc::new(Semaphore::new(ORDERS_MAX)),
+            acknowledged: Cache::new(ACKNOWLEDGED_MAX),
+        }
+    }
+
+    pub const fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub const fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    fn acknowledge(&self, actor: Actor, position: Position) {
+        self.acknowledged
+            .entry(actor.account)
+            .and_upsert_with(|known| known.map_or(position, |known| known.into_value().max(position)));
+    }
+}
