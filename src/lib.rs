@@ -1,6 +1,7 @@
 //! An event-sourced conversation ledger. (The map and the invariants are completed as the layers land.)
 
 pub mod account;
+pub mod api;
 pub mod clock;
 pub mod event;
 pub mod format;

@@ -1,3 +1,4 @@
 mod golden;
 mod rules;
 mod tidy;
+mod transport;

@@ -1,0 +1,3 @@
+//! The edge that speaks HTTP: it parses, authorises and renders, and decides nothing.
+
+pub mod graphql;

@@ -1,0 +1,7 @@
+//! The edge of the GraphQL API, tried from outside on a toy schema: what the library's own glue leaves open is shut,
+//! and foreign clients (node's graphql-http and graphql-ws) agree.
+
+mod http;
+mod node;
+mod socket;
+mod toy;
