@@ -44,7 +44,8 @@ async fn sql(pool: &PgPool, statement: &'static str) {
 
 #[tokio::test]
 async fn twenty_racers_on_first_starts_are_told_of_one_key() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     let servers = join_all((0..4).map(|_| server(&pool, &dir))).await;
     let created = try_join_all((0..20).map(|racer| servers[racer % 4].create(SUBJECT))).await.unwrap();
     let different: HashSet<&str> = created.iter().map(|key| key.commitment.as_str()).collect();
@@ -61,7 +62,8 @@ async fn twenty_racers_on_first_starts_are_told_of_one_key() {
 
 #[tokio::test]
 async fn a_destroyed_key_is_forgotten_and_not_made_again() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     let (one, two) = (server(&pool, &dir).await, server(&pool, &dir).await);
     let created = one.create(SUBJECT).await.unwrap();
     one.create(OTHER).await.unwrap();
@@ -85,7 +87,8 @@ async fn a_destroyed_key_is_forgotten_and_not_made_again() {
 
 #[tokio::test]
 async fn a_page_of_keys_answers_for_every_one() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     let vault = server(&pool, &dir).await;
     for subject in [SUBJECT, OTHER] {
         vault.create(subject).await.unwrap();
@@ -107,7 +110,8 @@ async fn a_page_of_keys_answers_for_every_one() {
 
 #[tokio::test]
 async fn what_is_wrong_is_an_error_and_never_forgotten() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     let vault = server(&pool, &dir).await;
     assert!(matches!(vault.current(SUBJECT).await, Err(VaultError::NoKey { subject: SUBJECT })));
     vault.create(SUBJECT).await.unwrap();
@@ -130,7 +134,8 @@ async fn what_is_wrong_is_an_error_and_never_forgotten() {
 
 #[tokio::test]
 async fn lost_and_foreign_key_files_are_named_and_never_replaced() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     server(&pool, &dir).await.create(SUBJECT).await.unwrap();
     let keys = dir.path().join("keys");
 
@@ -159,7 +164,8 @@ async fn lost_and_foreign_key_files_are_named_and_never_replaced() {
 
 #[tokio::test]
 async fn a_rotated_root_opens_the_same_keys_and_touches_no_row() {
-    let (pool, dir) = (support::fresh().await, TempDir::new().unwrap());
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
     let before = server(&pool, &dir).await;
     before.create(SUBJECT).await.unwrap();
     let sealed = before.current(SUBJECT).await.unwrap().known().unwrap().seal(&ABOUT, b"hello");

@@ -1,0 +1,5 @@
+//! Getting to Postgres.
+
+mod embedded;
+mod migrate;
+mod pool;
