@@ -1,0 +1,88 @@
+-- What does each conversation amount to: its shelf, its totals, its branches, and what became of its messages?
+--
+-- Words are not copied: where a row shows some, it keeps the position of the event that holds them. Nor are messages:
+-- a message stands in the log under its place in the tree (event_place) with all its facts, so reads page there, and
+-- a row here says only what the log does not say by itself. A linear conversation costs two rows, however long.
+
+-- Money that a provider said. Not a number, and less than nothing, are refused where they are read.
+CREATE DOMAIN usd AS numeric CHECK (VALUE >= 0 AND VALUE < 'Infinity');
+
+CREATE TABLE conversation (
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    -- Of the newest event.
+    position      bigint      NOT NULL,
+    message_count bigint      NOT NULL CHECK (message_count >= 0),
+    tokens_in     bigint      NOT NULL CHECK (tokens_in >= 0),
+    tokens_out    bigint      NOT NULL CHECK (tokens_out >= 0),
+    cache_reads   bigint      NOT NULL CHECK (cache_reads >= 0),
+    cache_writes  bigint      NOT NULL CHECK (cache_writes >= 0),
+    size_bytes    bigint      NOT NULL CHECK (size_bytes >= 0),
+    -- The event that holds the title.
+    title_at      bigint,
+    owner_id      uuid        NOT NULL,
+    id            uuid        NOT NULL,
+    version       integer     NOT NULL CHECK (version > 0),
+    -- The number of the branch that is shown when none is named.
+    preferred     integer     NOT NULL CHECK (preferred > 0),
+    favorited     boolean     NOT NULL,
+    archived      boolean     NOT NULL,
+    deleted       boolean     NOT NULL,
+    -- Each tag's token, in hex, with the position of the event that holds its word.
+    tags          jsonb       NOT NULL,
+    model         text,
+    provider      text,
+    -- The kind of export that it was imported from.
+    source        text,
+    -- Null while no message has a known cost: unknown is not zero.
+    cost_usd      usd,
+    PRIMARY KEY (owner_id, id)
+-- Every append updates its conversation: with room on the page, and no index on anything that changes, in place (HOT).
+) WITH (fillfactor = 80);
+CREATE INDEX conversation_created ON conversation (owner_id, created_at, id);
+
+CREATE TABLE branch (
+    created_at      timestamptz NOT NULL,
+    -- The event that holds its name; null while it has none.
+    name_at         bigint,
+    owner_id        uuid        NOT NULL,
+    conversation_id uuid        NOT NULL,
+    number          integer     NOT NULL CHECK (number > 0),
+    -- Its newest message; null while it is empty.
+    tip_segment     integer,
+    tip_depth       integer,
+    -- The message below which it began; null for one that began at the root.
+    fork_segment    integer,
+    fork_depth      integer,
+    token           bytea       CHECK (octet_length(token) = 16),
+    -- Of the messages that were appended to it.
+    own_cost_usd    usd,
+    PRIMARY KEY (owner_id, conversation_id, number),
+    CHECK ((tip_segment IS NULL) = (tip_depth IS NULL) AND (fork_segment IS NULL) = (fork_depth IS NULL)),
+    CHECK ((name_at IS NULL) = (token IS NULL))
+) WITH (fillfactor = 80);
+
+-- Where segments fork off. The first segment of a conversation starts at the root and goes without a row.
+CREATE TABLE segment (
+    owner_id        uuid    NOT NULL,
+    conversation_id uuid    NOT NULL,
+    number          integer NOT NULL CHECK (number > 1),
+    -- The message above its first; 0, 0 when it starts at the root.
+    fork_segment    integer NOT NULL CHECK (fork_segment >= 0),
+    fork_depth      integer NOT NULL CHECK (fork_depth >= 0),
+    PRIMARY KEY (owner_id, conversation_id, number)
+);
+CREATE INDEX segment_fork ON segment (owner_id, conversation_id, fork_segment, fork_depth);
+
+-- What was later thought of a message. A message that nothing was thought of goes without a row.
+CREATE TABLE message (
+    owner_id        uuid    NOT NULL,
+    conversation_id uuid    NOT NULL,
+    segment         integer NOT NULL CHECK (segment > 0),
+    depth           integer NOT NULL CHECK (depth > 0),
+    hidden          boolean NOT NULL,
+    rating          text    CHECK (rating IN ('up', 'down')),
+    -- The event that holds the comment of the rating; null when it came without one.
+    comment_at      bigint,
+    PRIMARY KEY (owner_id, conversation_id, segment, depth)
+);

@@ -1,0 +1,294 @@
+//! Keeps projections folded as the log grows: one task each, so that one that stands still holds up no other.
+//!
+//! Any number of servers may run this over one database: progress moves by compare and set, so no event is folded twice,
+//! whoever comes first. A task owns its connections and ends only between two folds: nothing that can be dropped half-way
+//! (a request, a timeout) ever holds a transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::status::{is_missing, status_of};
+use super::{FoldError, Folded, Projection, State, Status};
+use crate::clock::Clock;
+use crate::event::Position;
+
+/// Events in one transaction at most. A live fold takes what is there, which is few.
+const RANGE_EVENTS_MAX: i64 = 10_000;
+/// How often a projection looks for events that nothing told it of.
+const PATROL: Duration = Duration::from_millis(500);
+/// How often somebody who waits makes a projection look: another server may have appended, or folded.
+const LOOK: Duration = Duration::from_millis(25);
+const RETRY_MIN: Duration = Duration::from_millis(250);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The running projections of this process.
+pub struct Engine {
+    pool: PgPool,
+    running: Vec<Running>,
+    stop: CancellationToken,
+}
+
+/// What was asked for is not folded yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the view has come to event {position} and not yet to {wanted}; try again")]
+pub struct Behind {
+    pub position: Position,
+    pub wanted: Position,
+}
+
+impl Engine {
+    /// Starts a task for each projection, which makes its tables if need be. `head` says that the log has grown; it is a
+    /// hint, and need not tell all.
+    pub fn start(pool: PgPool, projections: &[Projection], head: &watch::Receiver<Position>) -> Self {
+        let stop = CancellationToken::new();
+        let running = projections.iter().map(|projection| Running::start(&pool, *projection, head, &stop)).collect();
+        Self { pool, running, stop }
+    }
+
+    /// How far the projection of this name has come, as it moves.
+    pub fn progress(&self, name: &str) -> Option<watch::Receiver<Position>> {
+        self.running(name).map(|running| running.progress.clone())
+    }
+
+    /// Waits until the projection of this name has folded `wanted`, whichever server folds it.
+    ///
+    /// # Errors
+    /// How far it has come when `timeout` is over.
+    pub async fn wait(&self, name: &str, wanted: Position, timeout: Duration) -> Result<(), Behind> {
+        let Some(running) = self.running(name) else { return Err(Behind { position: Position(0), wanted }) };
+        let reached = running.reached(wanted);
+        match tokio::time::timeout(timeout, reached).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Behind { position: *running.progress.borrow(), wanted }),
+        }
+    }
+
+    /// Waits until every projection has folded all that the log holds now.
+    ///
+    /// # Errors
+    /// If the database does not answer, or a projection fails.
+    pub async fn fold_until_caught_up(&self) -> Result<(), Arc<FoldError>> {
+        for running in &self.running {
+            let head = sqlx::query_scalar(include_str!("sql/head.sql")).fetch_one(&self.pool).await;
+            let head = head.map_err(|source| Arc::new(running.projection.database(source)))?;
+            let mut failure = running.failure.clone();
+            tokio::select! {
+                () = running.reached(Position(head)) => {}
+                error = failed(&mut failure) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn status(&self) -> Result<Vec<Status>, sqlx::Error> {
+        let mut all = Vec::with_capacity(self.running.len());
+        for running in &self.running {
+            let mut status = status_of(&running.projection, &self.pool).await?;
+            // What keeps a projection from the database cannot be told through the database.
+            if let (None, Some(error)) = (&status.error, running.failure.borrow().as_deref()) {
+                status.error = Some(error.to_string());
+                status.state = State::Failed;
+            }
+            all.push(status);
+        }
+        Ok(all)
+    }
+
+    /// Ends every task behind the fold that it is in.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for running in self.running {
+            if let Err(error) = running.task.await {
+                tracing::error!(projection = running.projection.name, %error, "the projection's task ended badly");
+            }
+        }
+    }
+
+    fn running(&self, name: &str) -> Option<&Running> {
+        self.running.iter().find(|running| running.projection.name == name)
+    }
+}
+
+async fn failed(failure: &mut watch::Receiver<Option<Arc<FoldError>>>) -> Arc<FoldError> {
+    match failure.wait_for(Option::is_some).await.map(|error| error.clone()) {
+        Ok(Some(error)) => error,
+        // The task has ended without a failure: there is none to wait for.
+        _ => std::future::pending().await,
+    }
+}
+
+/// The outside of a projection's task.
+struct Running {
+    projection: Projection,
+    progress: watch::Receiver<Position>,
+    failure: watch::Receiver<Option<Arc<FoldError>>>,
+    look: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(
+        pool: &PgPool,
+        projection: Projection,
+        head: &watch::Receiver<Position>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let (progress, progress_seen) = watch::channel(Position(0));
+        let (failure, failure_seen) = watch::channel(None);
+        let look = Arc::new(Notify::new());
+        let projector = Projector {
+            pool: pool.clone(),
+            projection,
+            head: head.clone(),
+            look: Arc::clone(&look),
+            stop: stop.clone(),
+            progress,
+            failure,
+            range_events: RANGE_EVENTS_MAX,
+        };
+        let task = tokio::spawn(projector.run());
+        Self { projection, progress: progress_seen, failure: failure_seen, look, task }
+    }
+
+    async fn reached(&self, wanted: Position) {
+        let mut progress = self.progress.clone();
+        while *progress.borrow_and_update() < wanted {
+            let moved = tokio::time::timeout(LOOK, progress.changed()).await;
+            match moved {
+                Ok(Ok(())) => {}
+                // The task has ended: nothing moves any more, and the caller's patience decides.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(_) => self.look.notify_one(),
+            }
+        }
+    }
+}
+
+/// The inside of a projection's task.
+struct Projector {
+    pool: PgPool,
+    projection: Projection,
+    head: watch::Receiver<Position>,
+    look: Arc<Notify>,
+    stop: CancellationToken,
+    progress: watch::Sender<Position>,
+    failure: watch::Sender<Option<Arc<FoldError>>>,
+    /// Halved by a failure, until it is the one event that is to blame; doubled by a success.
+    range_events: i64,
+}
+
+impl Projector {
+    async fn run(mut self) {
+        let mut retry = RETRY_MIN;
+        let mut told = None;
+        while !self.stop.is_cancelled() {
+            match self.advance(told).await {
+                Ok(()) => {
+                    retry = RETRY_MIN;
+                    self.recovered();
+                    told = self.woken().await;
+                }
+                Err(error) => {
+                    self.failed(error).await;
+                    tokio::select! { () = self.stop.cancelled() => {}, () = sleep(retry) => {} }
+                    retry = (retry * 2).min(RETRY_MAX);
+                    told = None;
+                }
+            }
+        }
+    }
+
+    /// Waits for a reason to go on. The new head, when it was told; none, when it must look for itself.
+    async fn woken(&mut self) -> Option<Position> {
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            () = self.look.notified() => None,
+            () = sleep(PATROL) => None,
+            Ok(()) = self.head.changed() => Some(*self.head.borrow_and_update()),
+        }
+    }
+
+    /// Folds until there is nothing left, or until it is told to stop.
+    async fn advance(&mut self, told: Option<Position>) -> Result<(), FoldError> {
+        let (mut position, mut head) = match told {
+            Some(head) => (*self.progress.borrow(), head),
+            None => self.look().await?,
+        };
+        while position < head && !self.stop.is_cancelled() {
+            let last = Position(head.0.min(position.0 + self.range_events));
+            let began = Clock::instant();
+            match self.projection.fold(&self.pool, position, last).await {
+                Ok(Folded::Done) => {
+                    metrics::histogram!("projection_fold_seconds", "projection" => self.projection.name)
+                        .record(began.elapsed().as_secs_f64());
+                    self.range_events = (self.range_events * 2).min(RANGE_EVENTS_MAX);
+                    position = last;
+                    self.publish(position, head);
+                }
+                Ok(Folded::Elsewhere) => (position, head) = self.look().await?,
+                Err(error) if error.is_poison() && last.0 - position.0 > 1 => {
+                    self.range_events = (last.0 - position.0) / 2;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the projection and the log stand. Makes the projection when it is not there, or not any more.
+    async fn look(&self) -> Result<(Position, Position), FoldError> {
+        let standing = match self.projection.standing(&self.pool).await {
+            Err(error) if is_missing(&error) => {
+                let created = self.projection.create(&self.pool).await;
+                created.map_err(|source| self.projection.database(source))?;
+                self.projection.standing(&self.pool).await
+            }
+            standing => standing,
+        };
+        let standing = standing.map_err(|source| self.projection.database(source))?;
+        self.publish(standing.position, standing.head);
+        #[allow(clippy::cast_precision_loss)] // a gauge
+        metrics::gauge!("projection_lag_ms", "projection" => self.projection.name).set(standing.lag_ms as f64);
+        Ok((standing.position, standing.head))
+    }
+
+    fn publish(&self, position: Position, head: Position) {
+        let name = self.projection.name;
+        #[allow(clippy::cast_precision_loss)] // gauges
+        {
+            metrics::gauge!("projection_position", "projection" => name).set(position.0 as f64);
+            metrics::gauge!("projection_lag_events", "projection" => name).set((head.0 - position.0).max(0) as f64);
+        }
+        self.progress.send_if_modified(|published| std::mem::replace(published, position) != position);
+    }
+
+    fn recovered(&self) {
+        if self.failure.send_replace(None).is_some() {
+            tracing::info!(projection = self.projection.name, "the projection goes on");
+        }
+    }
+
+    /// Tells that the projection stands still, and why: once, and in its progress row for whoever asks there.
+    async fn failed(&self, error: FoldError) {
+        let text = error.to_string();
+        let new = self.failure.borrow().as_ref().is_none_or(|known| known.to_string() != text);
+        if new {
+            tracing::error!(projection = self.projection.name, error = text, "the projection stands still");
+        }
+        if error.is_poison() {
+            let statement = self.projection.qualified(include_str!("sql/fail.sql"));
+            let position = self.progress.borrow().0;
+            let stored = sqlx::query(AssertSqlSafe(statement)).bind(position).bind(&text).execute(&self.pool).await;
+            if let Err(error) = stored {
+                tracing::warn!(projection = self.projection.name, %error, "why it stands still cannot be recorded");
+            }
+        }
+        self.failure.send_replace(Some(Arc::new(error)));
+    }
+}

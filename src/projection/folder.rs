@@ -1,0 +1,54 @@
+//! The projections that are built in: folders of SQL under `projections/`.
+
+/// A view of the log that is folded by SQL and can be dropped and folded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Projection {
+    /// Also the schema that its rows live in.
+    pub name: &'static str,
+    /// Its tables. The first line is the question that it answers.
+    pub schema: &'static str,
+    /// One statement that folds the events in ($1, $2].
+    pub apply: &'static str,
+}
+
+pub const CONVERSATION: Projection = Projection {
+    name: "conversation",
+    schema: include_str!("../../projections/conversation/schema.sql"),
+    apply: include_str!("../../projections/conversation/apply.sql"),
+};
+
+pub const BUILT_IN: &[Projection] = &[CONVERSATION];
+
+impl Projection {
+    pub fn question(&self) -> &'static str {
+        self.schema.lines().next().unwrap_or_default().trim_start_matches(['-', ' '])
+    }
+
+    /// Changes with every byte that its rows depend on: rows of another fingerprint are outdated.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for file in [self.name, self.schema, self.apply] {
+            hasher.update(&(file.len() as u64).to_be_bytes()).update(file.as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_projection_says_what_it_answers() {
+        for projection in BUILT_IN {
+            assert!(projection.question().ends_with('?'), "{}: {:?}", projection.name, projection.question());
+        }
+    }
+
+    #[test]
+    fn text_that_moves_from_file_to_file_is_another_projection() {
+        let one = Projection { name: "p", schema: "ab", apply: "c" };
+        assert_ne!(one.fingerprint(), Projection { schema: "a", apply: "bc", ..one }.fingerprint());
+        assert_eq!(one.fingerprint(), one.fingerprint());
+    }
+}

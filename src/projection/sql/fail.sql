@@ -1,0 +1,1 @@
+UPDATE progress SET error = $2 WHERE position = $1 AND error IS DISTINCT FROM $2

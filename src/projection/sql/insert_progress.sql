@@ -1,0 +1,1 @@
+INSERT INTO progress (fingerprint, apply) VALUES ($1, $2)

@@ -1,0 +1,119 @@
+//! How far each projection has come. Read from the database alone, so any command can tell, whoever folds.
+
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+
+use super::{BUILT_IN, Projection};
+use crate::event::Position;
+
+/// How long an event may wait for its fold before a projection counts as catching up.
+const LIVE_LAG_MS_MAX: i64 = 2_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    pub name: &'static str,
+    pub state: State,
+    /// All events up to here are folded.
+    pub position: Position,
+    /// The newest event of the log.
+    pub head: Position,
+    pub lag_events: i64,
+    /// How long the first event that is not folded has waited.
+    pub lag_ms: i64,
+    /// Why it stands still, when it failed.
+    pub error: Option<String>,
+    /// Of the folder that this program has; not of the rows, when they are outdated.
+    pub fingerprint: [u8; 32],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Live,
+    CatchingUp,
+    /// It stands at `position` and is tried again, ever more rarely.
+    Failed,
+    /// Its rows were made by another version of its folder, and go on being folded by that one.
+    Outdated,
+}
+
+/// The status of every built-in projection.
+///
+/// # Errors
+/// If the database does not answer.
+pub async fn status(pool: &PgPool) -> Result<Vec<Status>, sqlx::Error> {
+    let mut all = Vec::with_capacity(BUILT_IN.len());
+    for projection in BUILT_IN {
+        all.push(status_of(projection, pool).await?);
+    }
+    Ok(all)
+}
+
+/// Where one projection stands. One that was never made stands before the first event.
+pub(super) async fn status_of(projection: &Projection, pool: &PgPool) -> Result<Status, sqlx::Error> {
+    let fingerprint = projection.fingerprint();
+    let standing = match projection.standing(pool).await {
+        Err(error) if is_missing(&error) => {
+            let row = sqlx::query(include_str!("sql/absent.sql")).fetch_one(pool).await?;
+            Standing {
+                position: Position(0),
+                head: Position(row.try_get("head")?),
+                lag_ms: row.try_get("lag_ms")?,
+                error: None,
+                fingerprint: fingerprint.into(),
+            }
+        }
+        standing => standing?,
+    };
+    let Standing { position, head, lag_ms, error, fingerprint: rows } = standing;
+    let state = if error.is_some() {
+        State::Failed
+    } else if rows != fingerprint {
+        State::Outdated
+    } else if lag_ms > LIVE_LAG_MS_MAX {
+        State::CatchingUp
+    } else {
+        State::Live
+    };
+    let lag_events = (head.0 - position.0).max(0);
+    Ok(Status { name: projection.name, state, position, head, lag_events, lag_ms, error, fingerprint })
+}
+
+impl Projection {
+    pub(super) async fn standing(&self, pool: &PgPool) -> Result<Standing, sqlx::Error> {
+        let statement = self.qualified(include_str!("sql/standing.sql"));
+        sqlx::query(AssertSqlSafe(statement)).fetch_one(pool).await.and_then(|row| Standing::read(&row))
+    }
+
+    /// `statement` for use outside of a transaction, where no search path is set.
+    pub(super) fn qualified(&self, statement: &str) -> String {
+        statement.replace(" progress", &format!(" {}.progress", self.name))
+    }
+}
+
+pub(super) struct Standing {
+    pub position: Position,
+    pub head: Position,
+    pub lag_ms: i64,
+    error: Option<String>,
+    fingerprint: Vec<u8>,
+}
+
+impl Standing {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            position: Position(row.try_get("position")?),
+            head: Position(row.try_get("head")?),
+            lag_ms: row.try_get::<i64, _>("lag_ms")?.max(0),
+            error: row.try_get("error")?,
+            fingerprint: row.try_get("fingerprint")?,
+        })
+    }
+}
+
+/// Whether the projection was never made, or was dropped.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    const UNDEFINED_TABLE: &str = "42P01";
+    const INVALID_SCHEMA_NAME: &str = "3F000";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some(UNDEFINED_TABLE | INVALID_SCHEMA_NAME))
+}

@@ -1,0 +1,87 @@
+//! Events as they lie in the log, with their sealed words.
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgPool, Row as _};
+use uuid::Uuid;
+
+use crate::event::{EventId, OwnerId, Position, Sealed, StreamId};
+use crate::log::Recorded;
+use crate::log::read::{recorded, sealed};
+
+/// An event and the words that are left of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    pub recorded: Recorded,
+    /// By part. Fewer than were said, when some were pruned.
+    pub words: Vec<Sealed>,
+}
+
+/// Which events of an owner are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    pub stream: Option<StreamId>,
+    /// Any of these; all kinds when there are none.
+    pub kinds: Vec<String>,
+}
+
+/// Events of an owner after `after`, in order: the first `limit`.
+pub async fn list(
+    pool: &PgPool,
+    owner: OwnerId,
+    filter: &EventFilter,
+    after: Position,
+    limit: u32,
+) -> Result<Vec<EventRow>, sqlx::Error> {
+    let statement = match filter.stream {
+        Some(_) => include_str!("sql/events_of_stream.sql"),
+        None => include_str!("sql/events_of_owner.sql"),
+    };
+    let mut query = sqlx::query(statement).bind(owner.0).bind(after.0).bind(kinds(filter)).bind(i64::from(limit));
+    if let Some(stream) = filter.stream {
+        query = query.bind(stream.0);
+    }
+    gather(&query.fetch_all(pool).await?)
+}
+
+/// How many events of an owner there are.
+pub async fn count(pool: &PgPool, owner: OwnerId, filter: &EventFilter) -> Result<u64, sqlx::Error> {
+    let query = sqlx::query_scalar(include_str!("sql/count_events.sql"))
+        .bind(owner.0)
+        .bind(filter.stream.map(|stream| stream.0))
+        .bind(kinds(filter));
+    query.fetch_one(pool).await.map(|count: i64| u64::try_from(count).unwrap_or_default())
+}
+
+/// The events of an owner that have these ids, in the order of the log.
+pub async fn by_ids(pool: &PgPool, owner: OwnerId, ids: &[EventId]) -> Result<Vec<EventRow>, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let query = sqlx::query(include_str!("sql/events_by_id.sql")).bind(owner.0).bind(ids);
+    gather(&query.fetch_all(pool).await?)
+}
+
+/// The events of an owner at these positions, in order: what titles, tags, names and comments are read from.
+pub async fn by_positions(pool: &PgPool, owner: OwnerId, at: &[Position]) -> Result<Vec<EventRow>, sqlx::Error> {
+    let at: Vec<i64> = at.iter().map(|position| position.0).collect();
+    let query = sqlx::query(include_str!("sql/events_at.sql")).bind(owner.0).bind(at);
+    gather(&query.fetch_all(pool).await?)
+}
+
+/// Makes events of rows that come one a part, a part behind the other.
+pub(super) fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
+    let mut events: Vec<EventRow> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let position = Position(row.try_get("position")?);
+        if events.last().is_none_or(|last| last.recorded.position != position) {
+            events.push(EventRow { recorded: recorded(row)?, words: Vec::new() });
+        }
+        let said = row.try_get::<Option<i16>, _>("part")?.is_some();
+        if let Some(event) = events.last_mut().filter(|_| said) {
+            event.words.push(sealed(row)?.1);
+        }
+    }
+    Ok(events)
+}
+
+fn kinds(filter: &EventFilter) -> Option<&[String]> {
+    Some(filter.kinds.as_slice()).filter(|kinds| !kinds.is_empty())
+}

@@ -1,0 +1,79 @@
+//! Typed reads. Each is one statement, so what it answers is of one moment; each takes the owner whose rows it reads.
+//!
+//! Rows hold facts, and words as they were sealed: opening them is the service's business.
+
+pub mod branch;
+pub mod conversation;
+pub mod event;
+pub mod message;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
+use crate::event::{Depth, Place, Segment};
+
+/// Which part of a list is asked for: what lies between two keys, cut from one end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice<Key> {
+    /// Only what comes after this.
+    pub after: Option<Key>,
+    /// Only what comes before this.
+    pub before: Option<Key>,
+    pub cut: Cut,
+}
+
+/// How many are asked for, at most, and from which end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    First(u32),
+    Last(u32),
+}
+
+impl<Key> Slice<Key> {
+    pub const fn first(count: u32) -> Self {
+        Self { after: None, before: None, cut: Cut::First(count) }
+    }
+
+    pub const fn last(count: u32) -> Self {
+        Self { after: None, before: None, cut: Cut::Last(count) }
+    }
+
+    #[must_use]
+    pub fn after(mut self, key: Key) -> Self {
+        self.after = Some(key);
+        self
+    }
+
+    #[must_use]
+    pub fn before(mut self, key: Key) -> Self {
+        self.before = Some(key);
+        self
+    }
+}
+
+/// What a [`Slice`] holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<Row> {
+    pub rows: Vec<Row>,
+    pub has_next: bool,
+    pub has_previous: bool,
+    /// How many there are in all; none when that was not asked for.
+    pub total: Option<u64>,
+}
+
+/// A place that may be missing, from its two columns.
+fn place(row: &PgRow, segment: &str, depth: &str) -> Result<Option<Place>, sqlx::Error> {
+    let segment: Option<i32> = row.try_get(segment)?;
+    let depth: Option<i32> = row.try_get(depth)?;
+    Ok(segment.zip(depth).map(|(segment, depth)| Place { segment: Segment(segment), depth: Depth(depth) }))
+}
+
+/// A count that SQL keeps signed.
+fn count(row: &PgRow, column: &str) -> Result<u64, sqlx::Error> {
+    row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or_default())
+}
+
+/// A row that cannot be what the projection writes.
+fn unexpected(what: String) -> sqlx::Error {
+    sqlx::Error::Decode(what.into())
+}

@@ -1,0 +1,369 @@
+//! Projections: any division of the log folds to the same rows, which are those of the rules; whatever dies, nothing is
+//! folded twice or skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use convoledger::event::{
+    BranchNumber, ConversationId, Event, MessageAppended, OwnerId, Place, Position, Rating, Token,
+};
+use convoledger::projection::{BUILT_IN, CONVERSATION, Engine, FoldError, Folded, Projection, State, status};
+use convoledger::view::conversation::Status;
+use convoledger::view::{branch, conversation, message};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rust_decimal::Decimal;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::watch;
+
+use crate::history::{History, Told, asked, head, write};
+use crate::support::postgres::fresh;
+
+const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
+
+/// A projection that shows whatever it folds twice.
+const SEEN: Projection = Projection {
+    name: "seen",
+    schema: "-- Which events were folded, and how often?\nCREATE TABLE seen (position bigint);",
+    apply: "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2",
+};
+
+#[test]
+fn any_division_of_any_history_folds_to_what_the_rules_say() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(fresh());
+    let pool = runtime.block_on(async { database.pool(10) });
+    let histories = (prop::collection::vec(asked(), 1..120), prop::collection::vec(1..25_i64, 1..12));
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() });
+    let outcome = runner.run(&histories, |(asked, cuts)| {
+        runtime.block_on(async {
+            let history = History::of(asked);
+            let (before, last) = history.write(&pool).await;
+            let whole = folded(&pool, before, last, &[i64::MAX]).await;
+            prop_assert_eq!(&whole, &folded(&pool, before, last, &[1]).await, "one by one");
+            prop_assert_eq!(&whole, &folded(&pool, before, last, &cuts).await, "in ranges of {:?}", cuts);
+            for ((owner, id), expected) in Expected::of(&history, before) {
+                prop_assert_eq!(Expected::read(&pool, owner, id).await, expected);
+            }
+            Ok(())
+        })
+    });
+    outcome.expect("every history");
+}
+
+#[tokio::test]
+async fn a_fold_that_is_killed_before_its_commit_leaves_nothing() {
+    const SLOW: Projection = Projection {
+        name: "slow",
+        apply: "WITH put AS (INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2) \
+                SELECT pg_sleep(60)",
+        ..SEEN
+    };
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (before, last) = chat(3).write(&pool).await;
+    SLOW.create(&pool).await.expect("created");
+    let fold = tokio::spawn({
+        let pool = pool.clone();
+        async move { SLOW.fold(&pool, before, last).await }
+    });
+    let kill =
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'";
+    while sqlx::query(kill).fetch_optional(&pool).await.expect("the server answers").is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(matches!(fold.await.expect("no panic"), Err(FoldError::Database { .. })));
+    assert_eq!(count(&pool, "slow.seen").await, 0);
+    assert_eq!(count(&pool, "slow.progress WHERE position = 0").await, 1);
+}
+
+#[tokio::test]
+async fn two_servers_on_one_database_fold_every_event_once() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (grown, head_seen) = watch::channel(Position(0));
+    let engines = [(); 2].map(|()| Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen));
+    for _ in 0..40 {
+        let (_, last) = chat(9).write(&pool).await;
+        grown.send_replace(last);
+        tokio::task::yield_now().await;
+    }
+    let last = head(&pool).await;
+    for engine in &engines {
+        engine.wait("seen", last, Duration::from_secs(20)).await.expect("folded");
+        engine.wait("conversation", last, Duration::from_secs(20)).await.expect("folded");
+    }
+    assert_eq!(count(&pool, "seen.seen").await, last.0);
+    assert_eq!(count(&pool, "(SELECT DISTINCT position FROM seen.seen) AS s").await, last.0);
+    assert_eq!(count(&pool, "conversation.conversation WHERE message_count = 9").await, 40);
+    for engine in engines {
+        engine.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_sees_what_another_server_appended_without_being_told() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), BUILT_IN, &head_seen);
+    engine.fold_until_caught_up().await.expect("an empty log");
+    let (_, last) = chat(2).write(&pool).await;
+    let began = Instant::now();
+    engine.wait("conversation", last, Duration::from_secs(5)).await.expect("folded");
+    assert!(began.elapsed() < Duration::from_millis(450), "it looked before its patrol: {:?}", began.elapsed());
+    let behind = engine.wait("conversation", last.next(), Duration::from_millis(60)).await.expect_err("not there yet");
+    assert_eq!((behind.position, behind.wanted), (last, last.next()));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_poison_event_stops_its_projection_alone_and_by_name() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let mut history = chat(40);
+    let Event::MessageAppended(said) = &mut history.told[20].event else { panic!("a message") };
+    said.branch = BranchNumber(-1);
+    let (_, last) = history.write(&pool).await;
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen);
+    engine.wait("seen", last, Duration::from_secs(5)).await.expect("the other goes on");
+    let error = engine.fold_until_caught_up().await.expect_err("event 21 does not fold").to_string();
+    assert!(error.contains("events 21–21"), "{error}");
+    let told = &status(&pool).await.expect("told by the database alone")[0];
+    assert_eq!((told.state, told.position, told.lag_events), (State::Failed, Position(20), last.0 - 20));
+    assert!(told.error.as_ref().is_some_and(|error| error.contains("21")), "{:?}", told.error);
+
+    sqlx::raw_sql(
+        "ALTER TABLE event DISABLE TRIGGER append_only;
+         UPDATE event SET body = jsonb_set(body, '{branch}', '1') WHERE position = 21;",
+    )
+    .execute(&pool)
+    .await
+    .expect("an operator repairs it");
+    engine.wait("conversation", last, Duration::from_secs(10)).await.expect("it goes on by itself");
+    assert_eq!(count(&pool, "conversation.conversation WHERE message_count = 40").await, 1);
+    assert_eq!(status(&pool).await.expect("told")[0].error, None);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_hole_and_an_unknown_kind_are_never_folded_over() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    CONVERSATION.create(&pool).await.expect("created");
+    let history = chat(4);
+    write(&pool, Position(0), &history.told[..2]).await;
+    write(&pool, Position(3), &history.told[2..3]).await;
+    let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
+    assert!(matches!(folded, Err(FoldError::Hole { expected: 4, held: 3, .. })), "{folded:?}");
+    write(&pool, Position(2), &history.told[3..4]).await;
+    sqlx::raw_sql(
+        "ALTER TABLE event DISABLE TRIGGER append_only; UPDATE event SET kind_version = 9 WHERE position = 2",
+    )
+    .execute(&pool)
+    .await
+    .expect("a version from the future");
+    let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
+    assert!(matches!(folded, Err(FoldError::Unknown { position: Position(2), .. })), "{folded:?}");
+    assert_eq!(count(&pool, "conversation.conversation").await, 0);
+    assert_eq!(CONVERSATION.fold(&pool, Position(0), Position(1)).await.expect("folds"), Folded::Done);
+    assert_eq!(CONVERSATION.fold(&pool, Position(0), Position(1)).await.expect("folds"), Folded::Elsewhere);
+}
+
+#[tokio::test]
+async fn rows_of_another_folder_are_outdated_and_go_on_by_their_own_fold() {
+    const NEWER: Projection =
+        Projection { apply: "INSERT INTO seen SELECT -position FROM event LIMIT $2 - $1", ..SEEN };
+    let database = fresh().await;
+    let pool = database.pool(10);
+    SEEN.create(&pool).await.expect("created");
+    let (_, last) = chat(5).write(&pool).await;
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[NEWER], &head_seen);
+    engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded");
+    assert_eq!(engine.status().await.expect("told")[0].state, State::Outdated);
+    assert_eq!(count(&pool, "seen.seen WHERE position > 0").await, last.0);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_that_is_dropped_folds_again() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (_, last) = chat(5).write(&pool).await;
+    assert_eq!(status(&pool).await.expect("told")[0].position, Position(0));
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), BUILT_IN, &head_seen);
+    engine.wait("conversation", last, Duration::from_secs(5)).await.expect("folded");
+    sqlx::raw_sql("DROP SCHEMA conversation CASCADE").execute(&pool).await.expect("dropped");
+    let (_, last) = chat(5).write(&pool).await;
+    engine.wait("conversation", last, Duration::from_secs(5)).await.expect("folded again");
+    assert_eq!(count(&pool, "conversation.conversation").await, 2);
+    engine.stop().await;
+}
+
+/// A conversation of `messages` messages.
+fn chat(messages: u32) -> History {
+    use convoledger::event::{MessageId, Role};
+    use convoledger::ledger::{Act, AppendMessage, Start};
+    let (owner, conversation) = (OwnerId(convoledger::random::id()), ConversationId(convoledger::random::id()));
+    let mut history = History::default();
+    history.carry_out(owner, conversation, Act::Start(Start::default()), 0);
+    for _ in 0..messages {
+        let message = AppendMessage::text(MessageId(convoledger::random::id()), Role::User, "hello");
+        history.carry_out(owner, conversation, Act::Append(message), 0);
+    }
+    history
+}
+
+async fn count(pool: &PgPool, from: &str) -> i64 {
+    let statement = format!("SELECT count(*) FROM {from}");
+    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.expect("a count")
+}
+
+/// The rows that come of folding (`before`, `last`] anew, cut into ranges of these lengths, again and again.
+async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
+    sqlx::raw_sql("DROP SCHEMA IF EXISTS conversation CASCADE").execute(pool).await.expect("dropped");
+    CONVERSATION.create(pool).await.expect("created");
+    let skip = "UPDATE conversation.progress SET position = $1";
+    sqlx::query(skip).bind(before.0).execute(pool).await.expect("what lies before is another history");
+    let mut position = before;
+    for cut in cuts.iter().cycle() {
+        if position == last {
+            break;
+        }
+        let to = Position(last.0.min(position.0.saturating_add(*cut)));
+        assert_eq!(CONVERSATION.fold(pool, position, to).await.expect("it folds"), Folded::Done);
+        position = to;
+    }
+    let mut rows = Vec::new();
+    for table in TABLES {
+        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM conversation.{table} AS t ORDER BY 1");
+        rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(dump)).fetch_all(pool).await.expect("rows"));
+    }
+    rows
+}
+
+/// What a conversation amounts to, by the rules where they know it, and else counted by hand.
+#[derive(Debug, Default, PartialEq)]
+struct Expected {
+    favorited: bool,
+    status: Option<Status>,
+    tags: BTreeMap<Token, Position>,
+    model: Option<String>,
+    preferred: BranchNumber,
+    version: i32,
+    title_at: Option<Position>,
+    messages: u64,
+    tokens: [u64; 4],
+    bytes: u64,
+    cost_usd: Option<Decimal>,
+    times: Option<(chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>)>,
+    branches: Vec<(Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>)>,
+    hidden: BTreeSet<Place>,
+    ratings: BTreeMap<Place, Rating>,
+    comments: BTreeMap<Place, Position>,
+}
+
+impl Expected {
+    fn of(history: &History, before: Position) -> BTreeMap<(OwnerId, ConversationId), Self> {
+        let mut all: BTreeMap<_, Self> = BTreeMap::new();
+        for (position, told) in history.placed(before) {
+            all.entry((told.owner, told.conversation)).or_default().take(position, told);
+        }
+        for (key, state) in &history.states {
+            let expected = all.get_mut(key).expect("every conversation was started");
+            expected.favorited = state.favorited;
+            expected.status = Some(match (state.deleted, state.archived) {
+                (true, _) => Status::Deleted,
+                (_, true) => Status::Archived,
+                _ => Status::Active,
+            });
+            expected.tags.retain(|token, _| state.tags.contains(token));
+            expected.model.clone_from(&state.model);
+            expected.preferred = state.preferred;
+            expected.version = state.version.0;
+            expected.messages = state.tree.len() as u64;
+            expected.branches.resize_with(state.branches.len(), Default::default);
+            for (expected, branch) in expected.branches.iter_mut().zip(&state.branches) {
+                let (named_at, cost) = (expected.2.map(|(at, _)| at), expected.3);
+                *expected = (branch.tip, branch.forked_from, named_at.zip(branch.name), cost);
+            }
+            expected.hidden = state.hidden.iter().copied().collect();
+            expected.ratings.clone_from(&state.ratings);
+        }
+        all
+    }
+
+    fn take(&mut self, position: Position, told: &Told) {
+        let at = told.occurred_at;
+        self.times = Some(self.times.map_or((at, at), |(first, newest)| (first, newest.max(at))));
+        match &told.event {
+            Event::ConversationTitled(_) => self.title_at = Some(position),
+            Event::ConversationTagged(tagged) => self.tags.extend(tagged.tokens.iter().map(|token| (*token, position))),
+            Event::BranchCreated(created) => self.branch(created.branch).2 = Some((position, created.token)),
+            Event::BranchRenamed(renamed) => self.branch(renamed.branch).2 = Some((position, renamed.token)),
+            Event::MessageAppended(said) => self.said(said),
+            Event::MessageRated(rated) => {
+                self.comments.remove(&rated.at);
+                if !told.event.words().is_empty() {
+                    self.comments.insert(rated.at, position);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn said(&mut self, said: &MessageAppended) {
+        self.bytes += said.bytes;
+        let usage = said.usage.unwrap_or_default();
+        let writes = usage.cache_write_5m.unwrap_or(0) + usage.cache_write_1h.unwrap_or(0);
+        let counts = [usage.input, usage.output, usage.cache_read, Some(writes)];
+        for (sum, count) in self.tokens.iter_mut().zip(counts) {
+            *sum += count.unwrap_or(0);
+        }
+        if let Some(cost) = said.cost_usd {
+            *self.cost_usd.get_or_insert_default() += cost;
+            *self.branch(said.branch).3.get_or_insert_default() += cost;
+        }
+    }
+
+    fn branch(
+        &mut self,
+        number: BranchNumber,
+    ) -> &mut (Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>) {
+        let index = usize::try_from(number.0 - 1).expect("from 1");
+        self.branches.resize_with(self.branches.len().max(index + 1), Default::default);
+        &mut self.branches[index]
+    }
+
+    async fn read(pool: &PgPool, owner: OwnerId, id: ConversationId) -> Self {
+        let row = conversation::by_ids(pool, owner, &[id]).await.expect("read").pop().expect("it is there");
+        let branches = branch::of_conversations(pool, owner, &[id]).await.expect("read").remove(&id).expect("main");
+        let ids = "SELECT id FROM event WHERE stream_id = $1 AND kind = 'message.appended'";
+        let ids: Vec<uuid::Uuid> = sqlx::query_scalar(ids).bind(id.0).fetch_all(pool).await.expect("ids");
+        let ids: Vec<_> = ids.into_iter().map(convoledger::event::MessageId).collect();
+        let messages = message::by_ids(pool, owner, &ids).await.expect("read");
+        assert!(branches.iter().all(|branch| branch.preferred == (branch.number == row.preferred)));
+        Self {
+            favorited: row.favorited,
+            status: Some(row.status),
+            tags: row.tags,
+            model: row.model,
+            preferred: row.preferred,
+            version: row.version.0,
+            title_at: row.title_at,
+            messages: row.message_count,
+            tokens: [row.tokens_in, row.tokens_out, row.cache_reads, row.cache_writes],
+            bytes: row.size_bytes,
+            cost_usd: row.cost_usd,
+            times: Some((row.created_at, row.updated_at)),
+            branches: branches.into_iter().map(|b| (b.tip, b.forked_from, b.name, b.own_cost_usd)).collect(),
+            hidden: messages.iter().filter(|message| message.hidden).map(|message| message.place).collect(),
+            ratings: messages.iter().filter_map(|message| Some((message.place, message.rating?))).collect(),
+            comments: messages.iter().filter_map(|message| Some((message.place, message.comment_at?))).collect(),
+        }
+    }
+}
