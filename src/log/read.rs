@@ -167,7 +167,7 @@ fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
+pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
     let segment: Option<i32> = row.try_get("segment")?;
     let depth: Option<i32> = row.try_get("depth")?;
     let fixed = |name: &str| {
@@ -199,7 +199,7 @@ pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
     })
 }
 
-pub(super) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
+pub(crate) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
     let nonce: &[u8] = row.try_get("nonce")?;
     let sealed = Sealed {
         part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::execute::Reason;
 use super::{Actor, Outcome, Service, Trouble};
-use crate::event::{BranchNumber, ConversationId, MessageId, Origin, OwnerId, Place, Token};
+use crate::event::{BranchNumber, ConversationId, MessageId, Origin, OwnerId, Place};
 use crate::format::{SourceMessage, Transcript};
 use crate::ledger::{Act, AppendMessage, Below, Command, Conversation, Happened, Refusal, Start, Tag, decide_all};
 
@@ -58,15 +58,6 @@ impl Service {
     pub async fn tags(&self, actor: Actor, words: &[String]) -> Result<Vec<Tag>, Trouble> {
         let tokens = self.tokens(actor, words).await?;
         Ok(tokens.into_iter().zip(words).map(|(token, word)| Tag { token, word: word.trim().to_owned() }).collect())
-    }
-
-    /// The tokens of words under the actor's key; none when the key is gone, for then nothing can equal them.
-    pub async fn tokens(&self, actor: Actor, words: &[String]) -> Result<Vec<Token>, Trouble> {
-        if words.is_empty() {
-            return Ok(Vec::new());
-        }
-        let key = self.vault.current(actor.owner().into()).await?.known();
-        Ok(key.map(|key| words.iter().map(|word| key.token(word)).collect()).unwrap_or_default())
     }
 }
 

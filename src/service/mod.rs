@@ -3,23 +3,29 @@
 mod account;
 mod execute;
 mod import;
+mod read;
 mod seal;
 mod state;
+mod watch;
 
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
+pub use read::Message;
 pub use seal::Opened;
+pub use watch::Watched;
 
 use crate::account::Accounts;
 use crate::clock::Clock;
 use crate::event::{AccountId, OwnerId, Position, Unreadable};
 use crate::log::{AppendError, Log};
+use crate::projection::{Behind, Engine};
 use crate::vault::{OpenError, Vault, VaultError};
 
 /// Who asks.
@@ -43,9 +49,12 @@ const ACKNOWLEDGED_MAX: u64 = 100_000;
 /// Everything that convoledger does, behind whatever edge asks for it. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
+    /// For reads.
+    pool: PgPool,
     log: Log,
     vault: Vault,
     accounts: Accounts,
+    engine: Arc<Engine>,
     clock: Clock,
     states: state::States,
     orders: Arc<Semaphore>,
@@ -58,6 +67,8 @@ pub struct Service {
 pub enum Trouble {
     #[error("more is being asked than this server takes on; try again in {retry_after_s} s")]
     Busy { retry_after_s: u64 },
+    #[error(transparent)]
+    Behind(#[from] Behind),
     #[error(transparent)]
     Append(#[from] AppendError),
     #[error("the database did not answer")]
@@ -73,11 +84,13 @@ pub enum Trouble {
 }
 
 impl Service {
-    pub fn new(log: Log, vault: Vault, accounts: Accounts, clock: Clock) -> Self {
+    pub fn new(pool: PgPool, log: Log, vault: Vault, engine: Engine, clock: Clock) -> Self {
         Self {
+            accounts: Accounts::new(pool.clone()),
+            pool,
             log,
             vault,
-            accounts,
+            engine: Arc::new(engine),
             clock,
             states: state::States::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),

@@ -15,7 +15,7 @@ use crate::vault::{About, SubjectKey};
 pub struct Opened {
     pub recorded: Recorded,
     pub event: Event,
-    /// Whether it has words that are gone.
+    /// Whether what it says is gone; what was said beside it (part 1 and on) may have gone on its own.
     pub forgotten: bool,
 }
 
@@ -89,7 +89,7 @@ fn opened(ledger: LedgerId, keys: &Keys, recorded: Recorded, sealed: &[Sealed]) 
         if let Some((sealed, Private::Known(key))) = key {
             event.open(part, Private::Known(&key.open(&about, sealed)?))?;
         } else {
-            forgotten = true;
+            forgotten |= part == 0;
             event.open(part, Private::Forgotten)?;
         }
     }

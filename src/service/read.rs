@@ -1,0 +1,227 @@
+//! Reading, as the actor may: in its own part of the ledger, not before what it was last told was done.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+
+use super::{Actor, Opened, Service, Trouble};
+use crate::event::{
+    BranchNumber, ConversationId, Depth, Event, EventId, MessageId, Place, Position, Private, Token, Version,
+};
+use crate::log::Recorded;
+use crate::projection::Status;
+use crate::view::branch::{self, BranchRow};
+use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
+use crate::view::event::{self as events, EventFilter, EventRow};
+use crate::view::message::{self, MessageRow};
+use crate::view::{Page, Slice};
+
+/// The projection that everything here but events is read from.
+const VIEW: &str = "conversation";
+/// How long a read waits for the view to come as far as it must be.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A message and what it says.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub opened: Opened,
+    pub place: Place,
+    pub parent: Option<Place>,
+    pub hidden: bool,
+    pub rating: Option<crate::event::Rating>,
+    pub comment_at: Option<Position>,
+}
+
+impl Message {
+    pub fn id(&self) -> MessageId {
+        self.opened.recorded.fact.id.into()
+    }
+
+    pub fn conversation(&self) -> ConversationId {
+        self.opened.recorded.fact.stream.into()
+    }
+}
+
+impl Service {
+    /// Waits until reads see at least `at_least` and whatever this server last acknowledged to the actor.
+    ///
+    /// # Errors
+    /// If the view is further behind than two seconds make up for; the error says how far.
+    pub async fn caught_up(&self, actor: Actor, at_least: Option<Position>) -> Result<(), Trouble> {
+        let acknowledged = self.acknowledged.get(&actor.account);
+        match at_least.into_iter().chain(acknowledged).max() {
+            Some(wanted) => Ok(self.engine.wait(VIEW, wanted, WAIT_MAX).await?),
+            None => Ok(()),
+        }
+    }
+
+    pub async fn conversations(&self, actor: Actor, ids: &[ConversationId]) -> Result<Vec<ConversationRow>, Trouble> {
+        Ok(conversation::by_ids(&self.pool, actor.owner(), ids).await?)
+    }
+
+    pub async fn list(
+        &self,
+        actor: Actor,
+        filter: &Filter,
+        order: Order,
+        slice: &Slice<Key>,
+        counted: bool,
+    ) -> Result<Page<ConversationRow>, Trouble> {
+        Ok(conversation::list(&self.pool, actor.owner(), filter, order, slice, counted).await?)
+    }
+
+    pub async fn branches_of(
+        &self,
+        actor: Actor,
+        conversations: &[ConversationId],
+    ) -> Result<HashMap<ConversationId, Vec<BranchRow>>, Trouble> {
+        Ok(branch::of_conversations(&self.pool, actor.owner(), conversations).await?)
+    }
+
+    pub async fn branches(
+        &self,
+        actor: Actor,
+        branches: &[(ConversationId, BranchNumber)],
+    ) -> Result<Vec<BranchRow>, Trouble> {
+        Ok(branch::by_numbers(&self.pool, actor.owner(), branches).await?)
+    }
+
+    /// What the whole paths of these branches cost; those of unknown cost are left out.
+    pub async fn path_costs(
+        &self,
+        actor: Actor,
+        branches: &[(ConversationId, BranchNumber)],
+    ) -> Result<HashMap<(ConversationId, BranchNumber), Decimal>, Trouble> {
+        Ok(branch::path_costs(&self.pool, actor.owner(), branches).await?)
+    }
+
+    /// A page of a branch, by depth; none when there is no such branch.
+    pub async fn page(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        branch: BranchNumber,
+        slice: &Slice<Depth>,
+    ) -> Result<Option<Page<Message>>, Trouble> {
+        let Some(page) = message::page(&self.pool, actor.owner(), conversation, branch, slice).await? else {
+            return Ok(None);
+        };
+        let Page { rows, has_next, has_previous, total } = page;
+        Ok(Some(Page { rows: self.said(rows).await?, has_next, has_previous, total }))
+    }
+
+    pub async fn messages(&self, actor: Actor, ids: &[MessageId]) -> Result<Vec<Message>, Trouble> {
+        self.said(message::by_ids(&self.pool, actor.owner(), ids).await?).await
+    }
+
+    pub async fn messages_at(&self, actor: Actor, places: &[(ConversationId, Place)]) -> Result<Vec<Message>, Trouble> {
+        self.said(message::by_places(&self.pool, actor.owner(), places).await?).await
+    }
+
+    /// What stands below each of these, eldest first; below none stand the roots.
+    pub async fn children(
+        &self,
+        actor: Actor,
+        parents: &[(ConversationId, Option<Place>)],
+    ) -> Result<HashMap<(ConversationId, Option<Place>), Vec<Message>>, Trouble> {
+        let below = message::children(&self.pool, actor.owner(), parents).await?;
+        let mut opened: HashMap<_, Vec<_>> = below.keys().map(|parent| (*parent, Vec::new())).collect();
+        for message in self.said(below.into_values().flatten().collect()).await? {
+            opened.entry((message.conversation(), message.parent)).or_default().push(message);
+        }
+        Ok(opened)
+    }
+
+    /// Which conversation a message is of. It is asked of the log, so that a message just appended is found.
+    pub async fn conversation_of(&self, actor: Actor, message: MessageId) -> Result<Option<ConversationId>, Trouble> {
+        let found = self.log.read_ids(actor.owner(), &[message.into()]).await?;
+        let is_message = |event: &&Recorded| matches!(event.event(), Ok(Event::MessageAppended(_)));
+        Ok(found.first().filter(is_message).map(|event| event.fact.stream.into()))
+    }
+
+    /// Events of the actor's after `after`, in order: the first `limit`.
+    pub async fn events(
+        &self,
+        actor: Actor,
+        filter: &EventFilter,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Opened>, Trouble> {
+        let rows = events::list(&self.pool, actor.owner(), filter, after, limit).await?;
+        self.open_rows(rows).await
+    }
+
+    pub async fn count_events(&self, actor: Actor, filter: &EventFilter) -> Result<u64, Trouble> {
+        Ok(events::count(&self.pool, actor.owner(), filter).await?)
+    }
+
+    pub async fn events_by_id(&self, actor: Actor, ids: &[EventId]) -> Result<Vec<Opened>, Trouble> {
+        self.open_rows(events::by_ids(&self.pool, actor.owner(), ids).await?).await
+    }
+
+    /// The events at these positions: what titles, tags, names and comments are read from.
+    pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Opened>, Trouble> {
+        self.open_rows(events::by_positions(&self.pool, actor.owner(), at).await?).await
+    }
+
+    /// What a conversation went through after `version`: what a stale caller missed.
+    pub async fn missed(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        version: Version,
+        limit: usize,
+    ) -> Result<Vec<Opened>, Trouble> {
+        let events = self.log.read_stream(actor.owner(), conversation.into(), version, limit).await?;
+        self.open(events).await
+    }
+
+    /// The address that an account was registered with; forgotten with its key.
+    pub async fn email(&self, actor: Actor) -> Result<Private<String>, Trouble> {
+        let events = self.log.read_stream(actor.owner(), actor.account.into(), Version(0), 2).await?;
+        let mut opened = self.open(events).await?.into_iter();
+        Ok(opened
+            .find_map(
+                |opened| if let Event::AccountRegistered(account) = opened.event { Some(account.email) } else { None },
+            )
+            .unwrap_or_default())
+    }
+
+    pub async fn projections(&self) -> Result<Vec<Status>, Trouble> {
+        Ok(self.engine.status().await?)
+    }
+
+    /// The tokens of words under the actor's key; none when the key is gone, for then nothing can equal them.
+    pub async fn tokens(&self, actor: Actor, words: &[String]) -> Result<Vec<Token>, Trouble> {
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = self.vault.current(actor.owner().into()).await?.known();
+        Ok(key.map(|key| words.iter().map(|word| key.token(word)).collect()).unwrap_or_default())
+    }
+
+    async fn said(&self, rows: Vec<MessageRow>) -> Result<Vec<Message>, Trouble> {
+        let mut thoughts = Vec::with_capacity(rows.len());
+        let mut sealed = Vec::with_capacity(rows.len());
+        for row in rows {
+            thoughts.push((row.place, row.parent, row.hidden, row.rating, row.comment_at));
+            sealed.push((row.event.recorded, row.event.words));
+        }
+        let messages = self.open_sealed(sealed).await?.into_iter().zip(thoughts);
+        Ok(messages
+            .map(|(opened, (place, parent, hidden, rating, comment_at))| Message {
+                opened,
+                place,
+                parent,
+                hidden,
+                rating,
+                comment_at,
+            })
+            .collect())
+    }
+
+    async fn open_rows(&self, rows: Vec<EventRow>) -> Result<Vec<Opened>, Trouble> {
+        self.open_sealed(rows.into_iter().map(|row| (row.recorded, row.words)).collect()).await
+    }
+}
