@@ -162,6 +162,19 @@ async fn inner_failures_are_masked_and_expected_ones_pass() {
     assert_eq!(answer.body["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{}", answer.body);
 }
 
+/// async-graphql 7.1 and 7.2 leave a failed field out of its object, whatever its type, and order fields by who is first:
+/// clients then meet objects that their types rule out.
+#[tokio::test]
+async fn answers_have_the_shape_that_the_schema_promises() {
+    let toy = Toy::start().await;
+    let data = async |query: &str| ask(toy.json(&json!({"query": query}))).await.body["data"].clone();
+    assert_eq!(data("{ query { broken viewer } viewer }").await, Value::Null);
+    assert_eq!(data("{ maybe { broken viewer } viewer }").await, json!({"maybe": null, "viewer": "ann"}));
+    assert_eq!(data("{ maybe { query { broken } } viewer }").await, json!({"maybe": null, "viewer": "ann"}));
+    let slow = toy.json(&json!({"query": "{ slow(ms: 30) viewer }"})).send().await.unwrap().text().await.unwrap();
+    assert_eq!(slow, r#"{"data":{"slow":true,"viewer":"ann"}}"#);
+}
+
 #[tokio::test]
 async fn load_and_lateness_have_their_status() {
     let toy = Toy::patient(Timers { execution: Duration::from_millis(50), ..Timers::default() }).await;

@@ -1,5 +1,7 @@
 //! A server with a schema of nothing but misbehaviour.
 
+#![allow(clippy::unused_async)] // resolvers are async, also those that wait for nothing
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -91,6 +93,10 @@ impl Query {
         Query
     }
 
+    async fn maybe(&self) -> Option<Query> {
+        Some(Query)
+    }
+
     #[graphql(complexity = "first * child_complexity")]
     async fn queries(&self, first: usize) -> Vec<Query> {
         (0..first).map(|_| Query).collect()
@@ -109,7 +115,7 @@ impl Query {
     }
 
     async fn panics(&self) -> i32 {
-        None.expect("password is hunter2")
+        std::hint::black_box(None).expect("password is hunter2")
     }
 
     async fn busy(&self) -> Result<i32, Error> {
