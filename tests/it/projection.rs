@@ -243,6 +243,9 @@ async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -
     rows
 }
 
+/// A branch: its tip, where it forks off, its name and its own cost.
+type Pointer = (Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>);
+
 /// What a conversation amounts to, by the rules where they know it, and else counted by hand.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
@@ -258,7 +261,7 @@ struct Expected {
     bytes: u64,
     cost_usd: Option<Decimal>,
     times: Option<(chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>)>,
-    branches: Vec<(Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>)>,
+    branches: Vec<Pointer>,
     hidden: BTreeSet<Place>,
     ratings: BTreeMap<Place, Rating>,
     comments: BTreeMap<Place, Position>,
@@ -327,10 +330,7 @@ impl Expected {
         }
     }
 
-    fn branch(
-        &mut self,
-        number: BranchNumber,
-    ) -> &mut (Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>) {
+    fn branch(&mut self, number: BranchNumber) -> &mut Pointer {
         let index = usize::try_from(number.0 - 1).expect("from 1");
         self.branches.resize_with(self.branches.len().max(index + 1), Default::default);
         &mut self.branches[index]
