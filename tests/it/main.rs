@@ -2,6 +2,7 @@
 
 mod database;
 mod golden;
+mod graphql;
 mod history;
 mod plans;
 mod projection;
