@@ -26,6 +26,11 @@ pub fn data_directory() -> Option<PathBuf> {
     Some(shared?.join("convoledger"))
 }
 
+/// What `RUST_LOG` says is to be logged.
+pub fn log_filter() -> Option<String> {
+    env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())
+}
+
 /// The directories in which programs are looked for.
 pub fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()

@@ -80,6 +80,11 @@ impl Database {
         PgConnection::connect_with(&self.owner).await
     }
 
+    /// How the owner of the tables gets there.
+    pub const fn owner_options(&self) -> &PgConnectOptions {
+        &self.owner
+    }
+
     pub const fn version(&self) -> &Version {
         &self.version
     }

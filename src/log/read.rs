@@ -149,7 +149,8 @@ pub(super) async fn range(
     Ok(events)
 }
 
-pub(super) async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::Error> {
+/// Which ledger is behind `executor`, and which of its histories is being written.
+pub async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::Error> {
     let row = sqlx::query(include_str!("sql/identity.sql")).fetch_one(executor).await?;
     Ok(Identity {
         ledger: LedgerId(row.try_get("ledger")?),

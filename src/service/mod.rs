@@ -1,6 +1,7 @@
 //! The use cases: load, decide, seal, append, wait, read. Nothing else appends, and every caller's rights are decided here.
 
 mod account;
+mod close;
 mod execute;
 mod import;
 mod read;

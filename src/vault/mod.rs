@@ -81,6 +81,15 @@ impl Vault {
         subject::create(&self.pool, self.ledger, &self.keyring, subject).await.map_err(failed("making a subject's key"))
     }
 
+    /// Whether any key was ever made in this database: then the key files must be there already.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn is_used(pool: &PgPool) -> Result<bool, VaultError> {
+        let epochs = subject::epochs(pool).await.map_err(failed("reading which epochs are in use"))?;
+        Ok(!epochs.is_empty())
+    }
+
     /// The subject's newest key: the one to seal with.
     ///
     /// # Errors

@@ -1,0 +1,69 @@
+//! `convoledger keys`
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Place;
+use super::output::{say, say_json};
+use crate::config;
+use crate::vault::{Keyring, Root};
+
+/// The keys that open what people said. They lie outside the database; back them up with the log, and apart from it.
+#[derive(Debug, Args)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    RotateRoot(RotateRoot),
+}
+
+/// Seals all key files anew, under a new root key. Servers may go on running.
+///
+/// Where the root is a file, a new one is made. Where CONVOLEDGER_ROOT_KEY holds it: set that to `NEW,OLD` (NEW is 64
+/// hex digits, as `openssl rand -hex 32` prints), restart the servers, run this, then set it to NEW alone.
+#[derive(Debug, Args)]
+struct RotateRoot {
+    /// Print one JSON document: keys, root ("file" or "environment"), next
+    #[arg(long)]
+    json: bool,
+}
+
+impl Keys {
+    pub(super) fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
+        let Action::RotateRoot(rotate) = self.action;
+        rotate.run(place)
+    }
+}
+
+impl RotateRoot {
+    fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
+        let store = place.keys()?;
+        let (root, at, next) = match config::root_key() {
+            None => (Root::random(), "file", "back the key directory up again; the old root opens nothing any more"),
+            Some(given) => {
+                let Some((new, _old)) = given.split_once(',') else {
+                    bail!(
+                        "the root key is given by CONVOLEDGER_ROOT_KEY: set that to `NEW,OLD` first (NEW is 64 hex \
+                         digits, as `openssl rand -hex 32` prints), restart the servers, then run this again"
+                    );
+                };
+                let Some(new) = Root::read(new.trim()) else { bail!("the first key in CONVOLEDGER_ROOT_KEY is none") };
+                (new, "environment", "set CONVOLEDGER_ROOT_KEY to its first key alone, and restart the servers")
+            }
+        };
+        Keyring::rotate_root(&store, &root)?;
+        let directory = place.keys_directory()?;
+        if self.json {
+            say_json(&json!({ "keys": directory, "root": at, "next": next }))?;
+        } else {
+            say(&format!("the keys in {} are sealed by the new root; {next}", directory.display()));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

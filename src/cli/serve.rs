@@ -1,0 +1,108 @@
+//! `convoledger serve`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::Place;
+use super::output::{LogStyle, say};
+use crate::api;
+use crate::database::Role;
+use crate::service::Service;
+
+/// How long requests under way may take when the server is stopped.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// The account that whoever sits at this machine begins with.
+const LOCAL_ACCOUNT: &str = "local@localhost";
+/// What its token is called.
+const LOCAL_TOKEN: &str = "serve";
+
+/// Answers GraphQL over HTTP, until SIGTERM or Ctrl-C.
+///
+/// Prints `listening on http://ADDR` on stdout once it answers. On a loopback address with a Postgres of its own it
+/// also prints a link that opens GraphiQL signed in as local@localhost, until others have accounts and that one does
+/// not. Logs go to stderr; RUST_LOG says which (default: info).
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7717")]
+    listen: SocketAddr,
+    /// How logs are written
+    #[arg(long, value_name = "STYLE", value_enum, default_value = "text")]
+    pub log: LogStyle,
+}
+
+impl Serve {
+    pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
+        // Before all else: what is told to stop while it starts must stop as orderly as later.
+        let mut stop = Stop::new()?;
+        let listener = TcpListener::bind(self.listen).await;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
+        let house = place.open(Role::Serve).await?;
+        let is_local = place.is_embedded() && self.listen.ip().is_loopback();
+        let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
+        house.close().await;
+        served.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(service: Service, listener: TcpListener, is_local: bool, stop: &mut Stop) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let token = if is_local { local_token(&service).await? } else { None };
+    let shutdown = CancellationToken::new();
+    let mut server = tokio::spawn(api::serve(service, listener, shutdown.clone()));
+    say(&format!("listening on http://{address}"));
+    if let Some(token) = token {
+        say(&format!("open http://{address}/graphql#token={token}"));
+        say(&format!("token {token} ({LOCAL_ACCOUNT})"));
+    }
+    tokio::select! {
+        ended = &mut server => return Ok(ended??),
+        () = stop.asked() => {}
+    }
+    tracing::info!("stopping");
+    shutdown.cancel();
+    if let Ok(ended) = tokio::time::timeout(DRAIN_WITHIN, &mut server).await {
+        return Ok(ended??);
+    }
+    tracing::warn!("requests are cut that took longer than {} s", DRAIN_WITHIN.as_secs());
+    server.abort();
+    let _ = server.await; // what it held is let go of
+    Ok(())
+}
+
+/// A fresh token for the first local account, in the place of the one that was printed before. None where others have
+/// accounts and that one is not.
+async fn local_token(service: &Service) -> anyhow::Result<Option<String>> {
+    let local = if service.count_accounts().await? == 0 {
+        Some(service.register(LOCAL_ACCOUNT).await?)
+    } else {
+        service.find_account(LOCAL_ACCOUNT).await?
+    };
+    let Some(local) = local else { return Ok(None) };
+    service.revoke_tokens(local, LOCAL_TOKEN).await?;
+    Ok(Some(service.create_token(local, LOCAL_TOKEN).await?.reveal().to_owned()))
+}
+
+/// The signals that ask for an end.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}

@@ -1,0 +1,26 @@
+//! The end of a process's work, and of a batch of it.
+
+use std::sync::Arc;
+
+use super::Service;
+use crate::projection::FoldError;
+
+impl Service {
+    /// Waits until every view holds all that the log holds now.
+    ///
+    /// # Errors
+    /// If a projection fails, which its error names.
+    pub async fn fold_up(&self) -> Result<(), Arc<FoldError>> {
+        self.engine.fold_until_caught_up().await
+    }
+
+    /// Writes what was taken in, refuses what still comes, and ends behind the folds under way. For the last clone: the
+    /// pools can be closed afterwards.
+    pub async fn close(self) {
+        self.log.close().await;
+        match Arc::into_inner(self.engine) {
+            Some(engine) => engine.stop().await,
+            None => tracing::warn!("requests are still under way; they end with the process"),
+        }
+    }
+}
