@@ -3,6 +3,7 @@
 mod database;
 mod golden;
 mod history;
+mod log;
 mod projection;
 mod rules;
 mod support;
