@@ -2,7 +2,9 @@
 
 mod append;
 mod lane;
+mod oracle;
 mod repeat;
+mod verify;
 
 use chrono::{DateTime, Utc};
 use convoledger::event::{AccountId, CommandId, EventId, OwnerId, Position, Sealed, StreamId, SubjectId};
