@@ -337,7 +337,8 @@ impl Columns {
                     let met = expected == -1 || expected == version.0 || expected == -2 && version.0 > 0;
                     if !met {
                         let stream = StreamId(self.target_stream[target]);
-                        *answer = Some(Answer::Conflict { stream, version });
+                        // The first of several is told.
+                        answer.get_or_insert(Answer::Conflict { stream, version });
                     }
                 }
             }
