@@ -6,6 +6,7 @@ mod history;
 mod log;
 mod projection;
 mod rules;
+mod service;
 mod support;
 mod tidy;
 mod transport;
