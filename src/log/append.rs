@@ -320,7 +320,8 @@ impl Columns {
         for (target, row) in rows.iter().enumerate() {
             let command = usize::try_from(row.try_get::<i32, _>(0)? - 1).unwrap_or_default();
             let verdict = row.try_get::<i32, _>(1)?;
-            let version = Version(row.try_get(4)?);
+            // A repeat may name another stream than the first time, and has no version of that.
+            let version = Version(row.try_get::<Option<i32>, _>(4)?.unwrap_or_default());
             let answer = &mut answers[command];
             match (verdict, answer) {
                 (0 | 1, Some(Answer::Appended(done) | Answer::Repeated(done))) => done.before.push(version),
@@ -336,7 +337,8 @@ impl Columns {
                     let met = expected == -1 || expected == version.0 || expected == -2 && version.0 > 0;
                     if !met {
                         let stream = StreamId(self.target_stream[target]);
-                        *answer = Some(Answer::Conflict { stream, version });
+                        // The first of several is told.
+                        answer.get_or_insert(Answer::Conflict { stream, version });
                     }
                 }
             }

@@ -1,0 +1,6 @@
+//! The use cases on a real Postgres: racing, watching, importing, and who sees what.
+
+mod import;
+mod isolation;
+mod racing;
+mod watch;

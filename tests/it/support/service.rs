@@ -1,0 +1,91 @@
+//! The whole of convoledger below its edges, on a database of its own.
+
+use std::time::Duration;
+
+use convoledger::clock::Clock;
+use convoledger::event::{ConversationId, MessageId, Position, Role};
+use convoledger::ledger::{Act, AppendMessage, Start};
+use convoledger::log::{Limits, Log};
+use convoledger::projection::{BUILT_IN, Engine};
+use convoledger::random;
+use convoledger::service::{Actor, Done, Named, Order, Outcome, Service};
+use convoledger::vault::{KeyStore, Vault};
+use tempfile::TempDir;
+
+use super::postgres::{TestDatabase, fresh};
+
+/// A database, its keys, and a server on them.
+pub struct Stand {
+    pub service: Service,
+    pub database: TestDatabase,
+    keys: TempDir,
+}
+
+impl Stand {
+    pub async fn new() -> Self {
+        let (database, keys) = (fresh().await, TempDir::new().expect("a directory"));
+        Self { service: server(&database, &keys).await, database, keys }
+    }
+
+    /// Another server on the same database and keys.
+    pub async fn beside(&self) -> Service {
+        server(&self.database, &self.keys).await
+    }
+
+    /// A registered account.
+    pub async fn actor(&self, email: &str) -> Actor {
+        self.service.register(email).await.expect("an account")
+    }
+
+    /// Waits until the view shows all that the log holds.
+    pub async fn folded(&self, actor: Actor) {
+        let head = self.service.log().head().await.expect("a head");
+        while self.service.caught_up(actor, Some(head)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The log verifies: the head that it verifies to.
+    pub async fn holds(&self) -> Position {
+        let log = self.service.log();
+        let report = convoledger::log::verify::verify(log.pool(), None, 2, |_, _| ()).await.expect("an answer");
+        assert_eq!(report.wrong, None);
+        log.head().await.expect("a head")
+    }
+}
+
+async fn server(database: &TestDatabase, keys: &TempDir) -> Service {
+    let pool = database.pool(10);
+    let log = Log::open(pool.clone(), database.pool(3), Limits::default()).await.expect("the log opens");
+    let store = KeyStore::new(keys.path().join("keys"), None).expect("a store");
+    let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await.expect("the vault opens");
+    let engine = Engine::start(pool.clone(), BUILT_IN, &log.tail().head());
+    Service::new(pool, log, vault, engine, Clock::system())
+}
+
+pub fn order(conversation: ConversationId, acts: impl IntoIterator<Item = Act>) -> Order {
+    let commands = acts.into_iter().map(Into::into).collect();
+    Order { conversation, commands, named: None, expected: None }
+}
+
+pub fn named(order: Order, id: &str, request: &str) -> Order {
+    Order { named: Some(Named { id: id.into(), request: request.into() }), ..order }
+}
+
+pub fn say(text: impl Into<String>) -> Act {
+    Act::Append(AppendMessage::text(MessageId(random::id()), Role::User, text))
+}
+
+pub async fn done(service: &Service, actor: Actor, order: Order) -> Done {
+    match service.execute(actor, order).await.expect("an answer") {
+        Outcome::Done(done) => done,
+        outcome => panic!("done, not {outcome:?}"),
+    }
+}
+
+/// A conversation that has begun.
+pub async fn started(service: &Service, actor: Actor) -> ConversationId {
+    let conversation = ConversationId(random::id());
+    done(service, actor, order(conversation, [Act::Start(Start::default())])).await;
+    conversation
+}
