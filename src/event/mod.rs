@@ -88,6 +88,7 @@ impl Words {
 }
 
 /// Reads words back.
+#[allow(clippy::needless_pass_by_value)] // a Private of a reference is a reference
 pub(crate) fn unseal<T: DeserializeOwned>(words: Private<&[u8]>) -> Result<Private<T>, serde_json::Error> {
     match words {
         Private::Known(plain) => serde_json::from_slice(plain).map(Private::Known),
@@ -121,6 +122,7 @@ pub enum Unreadable {
 macro_rules! vocabulary {
     ($($payload:ident),* $(,)?) => {
         /// One thing that happened.
+        #[allow(clippy::large_enum_variant)] // most events are messages, which are the large ones
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum Event {
             $($payload($payload),)*

@@ -54,7 +54,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub(super) struct Appender {
     limits: Limits,
-    queue: mpsc::Sender<Job>,
+    queue: mpsc::Sender<Box<Job>>,
     bytes: Arc<Semaphore>,
     closing: Arc<Mutex<Option<JoinHandle<()>>>>,
     closed: CancellationToken,
@@ -90,7 +90,7 @@ impl Appender {
         let weight = u32::try_from(bytes.min(self.limits.queue_bytes_max)).map_err(|_| full())?;
         let room = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        let job = Job {
+        let job = Box::new(Job {
             owner: append.owner,
             command: append.command,
             streams: append.targets.iter().map(|target| target.stream).collect(),
@@ -99,7 +99,7 @@ impl Appender {
             columns: Columns::of(append),
             answer: Some(answer),
             _room: room,
-        };
+        });
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => full(),
             mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
@@ -119,9 +119,9 @@ struct Gatherer {
     lane: PgPool,
     limits: Limits,
     bell: Bell,
-    waiting: mpsc::Receiver<Job>,
+    waiting: mpsc::Receiver<Box<Job>>,
     /// Jobs whose stream or command was in the batch before them already.
-    held: Vec<Job>,
+    held: Vec<Box<Job>>,
     closed: CancellationToken,
 }
 
@@ -139,7 +139,7 @@ impl Gatherer {
     }
 
     /// The next batch, at most one command a stream; none once the queue was closed and is empty.
-    async fn gather(&mut self) -> Option<Vec<Job>> {
+    async fn gather(&mut self) -> Option<Vec<Box<Job>>> {
         let mut batch = Batch::default();
         for job in std::mem::take(&mut self.held) {
             if let Err(job) = batch.take(job, &self.limits) {
@@ -171,7 +171,7 @@ impl Gatherer {
 
 #[derive(Default)]
 struct Batch {
-    jobs: Vec<Job>,
+    jobs: Vec<Box<Job>>,
     events: usize,
     bytes: usize,
     streams: HashSet<(OwnerId, StreamId)>,
@@ -186,7 +186,7 @@ impl Batch {
     }
 
     /// Takes `job` in, or gives it back when it must not fly with what is in already.
-    fn take(&mut self, job: Job, limits: &Limits) -> Result<(), Job> {
+    fn take(&mut self, job: Box<Job>, limits: &Limits) -> Result<(), Box<Job>> {
         let clash = self.commands.contains(&(job.owner, job.command))
             || job.streams.iter().any(|stream| self.streams.contains(&(job.owner, *stream)));
         if clash || !self.has_room(limits) {
@@ -202,7 +202,7 @@ impl Batch {
 }
 
 /// Writes a batch and answers each of its callers. If the whole call fails because of one command, each is tried alone.
-async fn fly(lane: PgPool, mut batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
+async fn fly(lane: PgPool, mut batch: Vec<Box<Job>>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
     metrics::histogram!("append_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
     let merged = Columns::merged(batch.iter().map(|job| &job.columns));
     let answers = batch.iter_mut().filter_map(|job| job.answer.take()).collect::<Vec<_>>();

@@ -12,6 +12,9 @@ use crate::event::{
     SubjectId, Version,
 };
 
+/// Events in one read of a command, which are mostly one or few.
+const COMMAND_PAGE: usize = 64;
+
 /// Events of one owner after a position, and how far the log was looked through to find them.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -49,7 +52,7 @@ impl Log {
         for event in &events {
             expected = expected.next();
             if event.version != expected {
-                return Err(damaged(format!(
+                return Err(damaged(&format!(
                     "stream {stream} has no version {expected}: position {} has version {}",
                     event.position, event.version
                 )));
@@ -102,14 +105,12 @@ impl Log {
         let mut next = first.map(|first| Position(first - 1));
         // A command's events are neighbours: they end where another command begins.
         while let Some(after) = next {
-            const PAGE: usize = 64;
-            let page = range(&self.pool, after, PAGE).await?;
-            let read = page.len();
-            events.extend(
-                page.into_iter().take_while(|event| event.fact.owner == owner && event.fact.command == command),
-            );
-            next =
-                events.last().map(|last| last.position).filter(|last| read == PAGE && last.0 == after.0 + PAGE as i64);
+            let page = range(&self.pool, after, COMMAND_PAGE).await?;
+            let more = page.len() == COMMAND_PAGE;
+            let read = page.len() + events.len();
+            let its_own = |event: &Recorded| event.fact.owner == owner && event.fact.command == command;
+            events.extend(page.into_iter().take_while(its_own));
+            next = events.last().map(|last| last.position).filter(|_| more && events.len() == read);
         }
         Ok(events)
     }
@@ -143,7 +144,7 @@ pub(super) async fn range(
     for event in &events {
         expected = expected.next();
         if event.position != expected {
-            return Err(damaged(format!("position {expected} is missing: after it comes {}", event.position)));
+            return Err(damaged(&format!("position {expected} is missing: after it comes {}", event.position)));
         }
     }
     Ok(events)
@@ -160,7 +161,7 @@ pub async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::E
 }
 
 /// A log that is not what a log must be. It travels as a decoding error, for that is what it is: unreadable.
-fn damaged(what: String) -> sqlx::Error {
+fn damaged(what: &impl std::fmt::Display) -> sqlx::Error {
     sqlx::Error::Decode(format!("the log is damaged: {what}; run `convoledger verify`").into())
 }
 
@@ -172,7 +173,7 @@ pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
     let segment: Option<i32> = row.try_get("segment")?;
     let depth: Option<i32> = row.try_get("depth")?;
     let fixed = |name: &str| {
-        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(format!("{name} is not 32 bytes")))
+        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(&format!("{name} is not 32 bytes")))
     };
     let command_digest: Option<&[u8]> = row.try_get("command_digest")?;
     Ok(Recorded {
@@ -206,7 +207,7 @@ pub(crate) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
         part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),
         subject: SubjectId(row.try_get("subject_id")?),
         generation: u32::try_from(row.try_get::<i32, _>("generation")?).unwrap_or_default(),
-        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes".into()))?,
+        nonce: nonce.try_into().map_err(|_| damaged(&"a nonce is not 24 bytes"))?,
         ciphertext: row.try_get("ciphertext")?,
     };
     Ok((Position(row.try_get("position")?), sealed))

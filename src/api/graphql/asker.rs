@@ -14,6 +14,9 @@ use crate::event::OwnerId;
 use crate::log::AppendError;
 use crate::service::{Actor, Service, Trouble};
 
+/// The head that this process knows of may be a moment old; a cursor further ahead of it is another ledger's.
+const AHEAD_MAX: i64 = 1_000_000;
+
 /// What every resolver needs, taken from its context.
 pub struct Asker<'c> {
     pub service: &'c Service,
@@ -39,8 +42,6 @@ impl<'c> Asker<'c> {
     pub fn take(&self, cursor: &Cursor) -> Result<Mark> {
         let mark = self.cursors.take(cursor).map_err(problem)?;
         let head = *self.service.log().tail().head().borrow();
-        // The head that this process knows of may be a moment old; a cursor far ahead of it is another ledger's.
-        const AHEAD_MAX: i64 = 1_000_000;
         if mark.position.0 > head.0 + AHEAD_MAX { Err(problem(NoCursor::AheadOfLog)) } else { Ok(mark) }
     }
 
@@ -60,6 +61,7 @@ pub trait Problem: std::fmt::Display {}
 impl Problem for NoId {}
 impl Problem for NoCursor {}
 
+#[allow(clippy::needless_pass_by_value)] // it is what map_err hands over
 pub fn problem(problem: impl Problem) -> Error {
     bad_input(problem.to_string())
 }
@@ -68,8 +70,9 @@ pub fn problem(problem: impl Problem) -> Error {
 pub fn trouble(trouble: &Trouble) -> Error {
     let retry_after = match trouble {
         Trouble::Busy { retry_after_s } | Trouble::Append(AppendError::Full { retry_after_s }) => *retry_after_s,
-        Trouble::Behind(_) | Trouble::Append(AppendError::Closed | AppendError::Unknown { .. }) => 1,
-        Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
+        Trouble::Behind(_)
+        | Trouble::Append(AppendError::Closed | AppendError::Unknown { .. })
+        | Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
         Trouble::Append(error @ AppendError::TooLarge { .. }) => return bad_input(error.to_string()),
         trouble => return Error::new(chain(trouble)),
     };
@@ -79,6 +82,7 @@ pub fn trouble(trouble: &Trouble) -> Error {
     })
 }
 
+#[allow(clippy::needless_pass_by_value)] // it is what map_err hands over
 pub fn shared(error: Arc<Trouble>) -> Error {
     trouble(&error)
 }

@@ -128,6 +128,6 @@ mod tests {
             // The last character may carry bits that no byte has.
             assert!(cursors(1).take(&changed).is_err() || at == given.len() - 1);
         }
-        assert_eq!(cursors(1).take(&Cursor("".into())), Err(NoCursor::Foreign));
+        assert_eq!(cursors(1).take(&Cursor(String::new())), Err(NoCursor::Foreign));
     }
 }

@@ -79,7 +79,7 @@ impl Event {
             .iter()
             .filter_map(|words| Some((words.part.to_string(), serde_json::from_slice::<Value>(&words.plain).ok()?)));
         let parts: serde_json::Map<String, Value> = parts.collect();
-        (!parts.is_empty()).then(|| Json(Value::Object(parts)))
+        (!parts.is_empty()).then_some(Json(Value::Object(parts)))
     }
 
     /// Whether it had words that are gone. The facts stay.
@@ -112,7 +112,7 @@ impl EventFilter {
         let kinds = self.kinds.unwrap_or_default();
         let Some(conversation) = self.conversation else { return Ok(Some((None, kinds))) };
         let (owner, conversation) = Name::conversation(&conversation).map_err(problem)?;
-        Ok(asker.may_see(owner).then(|| (Some(conversation.into()), kinds)))
+        Ok(asker.may_see(owner).then_some((Some(conversation.into()), kinds)))
     }
 }
 

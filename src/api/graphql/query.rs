@@ -68,6 +68,7 @@ impl Query {
 
     /// The asker's conversations: filtered, then ordered, then cut into pages.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
+    #[allow(clippy::too_many_arguments)] // they are the names of the schema
     async fn conversations(
         &self,
         context: &Context<'_>,
