@@ -6,6 +6,8 @@ WITH RECURSIVE bounds AS (
     SELECT b.tip_segment, b.tip_depth, greatest(coalesce($4, 0) + 1, 1) AS low,
         least(coalesce($5 - 1, b.tip_depth), b.tip_depth) AS high
     FROM conversation.branch AS b WHERE b.owner_id = $1 AND b.conversation_id = $2 AND b.number = $3
+    -- Says to the planner what the key says to us: one row.
+    LIMIT 1
 ),
 near AS (
     SELECT *, least(high, low + $6 - 1) AS near_high FROM bounds

@@ -56,6 +56,11 @@ impl Service {
         }
     }
 
+    /// How far the view has come at least: what is read after this shows everything up to here.
+    pub fn view_position(&self) -> Position {
+        self.engine.progress(VIEW).map(|progress| *progress.borrow()).unwrap_or_default()
+    }
+
     pub async fn conversations(&self, actor: Actor, ids: &[ConversationId]) -> Result<Vec<ConversationRow>, Trouble> {
         Ok(conversation::by_ids(&self.pool, actor.owner(), ids).await?)
     }

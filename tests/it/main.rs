@@ -2,8 +2,10 @@
 
 mod database;
 mod golden;
+mod graphql;
 mod history;
 mod log;
+mod plans;
 mod projection;
 mod rules;
 mod service;

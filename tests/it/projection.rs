@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use convoledger::database::Database;
 use convoledger::event::{
     BranchNumber, ConversationId, Event, MessageAppended, OwnerId, Place, Position, Rating, Token,
 };
@@ -135,13 +136,7 @@ async fn a_poison_event_stops_its_projection_alone_and_by_name() {
     assert_eq!((told.state, told.position, told.lag_events), (State::Failed, Position(20), last.0 - 20));
     assert!(told.error.as_ref().is_some_and(|error| error.contains("21")), "{:?}", told.error);
 
-    sqlx::raw_sql(
-        "ALTER TABLE event DISABLE TRIGGER append_only;
-         UPDATE event SET body = jsonb_set(body, '{branch}', '1') WHERE position = 21;",
-    )
-    .execute(&pool)
-    .await
-    .expect("an operator repairs it");
+    change(&database, "UPDATE event SET body = jsonb_set(body, '{branch}', '1') WHERE position = 21").await;
     engine.wait("conversation", last, Duration::from_secs(10)).await.expect("it goes on by itself");
     assert_eq!(count(&pool, "conversation.conversation WHERE message_count = 40").await, 1);
     assert_eq!(status(&pool).await.expect("told")[0].error, None);
@@ -159,12 +154,7 @@ async fn a_hole_and_an_unknown_kind_are_never_folded_over() {
     let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
     assert!(matches!(folded, Err(FoldError::Hole { expected: 4, held: 3, .. })), "{folded:?}");
     write(&pool, Position(2), &history.told[3..4]).await;
-    sqlx::raw_sql(
-        "ALTER TABLE event DISABLE TRIGGER append_only; UPDATE event SET kind_version = 9 WHERE position = 2",
-    )
-    .execute(&pool)
-    .await
-    .expect("a version from the future");
+    change(&database, "UPDATE event SET kind_version = 9 WHERE position = 2").await;
     let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
     assert!(matches!(folded, Err(FoldError::Unknown { position: Position(2), .. })), "{folded:?}");
     assert_eq!(count(&pool, "conversation.conversation").await, 0);
@@ -218,6 +208,13 @@ fn chat(messages: u32) -> History {
     history
 }
 
+/// What only the owner of the tables can do, and only by turning the trigger off.
+async fn change(database: &Database, update: &str) {
+    let mut owner = database.connect_as_owner().await.expect("the owner");
+    let changed = format!("ALTER TABLE event DISABLE TRIGGER append_only; {update}");
+    sqlx::raw_sql(AssertSqlSafe(changed)).execute(&mut owner).await.expect("it is changed");
+}
+
 async fn count(pool: &PgPool, from: &str) -> i64 {
     let statement = format!("SELECT count(*) FROM {from}");
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.expect("a count")
@@ -246,6 +243,9 @@ async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -
     rows
 }
 
+/// A branch: its tip, where it forks off, its name and its own cost.
+type Pointer = (Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>);
+
 /// What a conversation amounts to, by the rules where they know it, and else counted by hand.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
@@ -261,7 +261,7 @@ struct Expected {
     bytes: u64,
     cost_usd: Option<Decimal>,
     times: Option<(chrono::DateTime<chrono::Utc>, chrono::DateTime<chrono::Utc>)>,
-    branches: Vec<(Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>)>,
+    branches: Vec<Pointer>,
     hidden: BTreeSet<Place>,
     ratings: BTreeMap<Place, Rating>,
     comments: BTreeMap<Place, Position>,
@@ -330,10 +330,7 @@ impl Expected {
         }
     }
 
-    fn branch(
-        &mut self,
-        number: BranchNumber,
-    ) -> &mut (Option<Place>, Option<Place>, Option<(Position, Token)>, Option<Decimal>) {
+    fn branch(&mut self, number: BranchNumber) -> &mut Pointer {
         let index = usize::try_from(number.0 - 1).expect("from 1");
         self.branches.resize_with(self.branches.len().max(index + 1), Default::default);
         &mut self.branches[index]

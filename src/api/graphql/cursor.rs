@@ -45,7 +45,7 @@ pub enum At {
     /// At a depth of a branch's path: a message.
     Depth(i32),
     /// By a sort value and an id: a conversation.
-    Sorted { order: u8, value: Option<String>, id: Uuid },
+    Sorted { order: u8, value: String, id: Uuid },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
-        let at = At::Sorted { order: 3, value: Some("0.5".into()), id: Uuid::from_u128(9) };
+        let at = At::Sorted { order: 3, value: "0.5".into(), id: Uuid::from_u128(9) };
         let mark = Mark { position: Position(42), at };
         assert_eq!(cursors(1).take(&cursors(1).give(&mark)), Ok(mark.clone()));
         assert_eq!(cursors(2).take(&cursors(1).give(&mark)), Err(NoCursor::OtherHistory));

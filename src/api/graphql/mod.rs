@@ -3,11 +3,29 @@
 //! Everything enters through a [`gate::Gate`]: who asks, from which origin, how much at once and for how long. Behind
 //! it the schema sees only requests that have a viewer and a bounded size. [`http::router`] mounts it.
 
+mod account;
 mod answer;
+mod asker;
+mod branch;
+mod conversation;
+mod cursor;
+mod event;
 pub mod gate;
 mod graphiql;
 pub mod http;
+mod id;
+mod input;
 pub mod limits;
+mod loader;
 mod media;
+mod message;
+mod mutation;
+mod page;
+mod part;
+mod payload;
+mod query;
 mod question;
+mod scalar;
+pub mod schema;
 pub mod socket;
+mod subscription;

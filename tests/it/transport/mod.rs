@@ -2,6 +2,6 @@
 //! and foreign clients (node's graphql-http and graphql-ws) agree.
 
 mod http;
-mod node;
+pub mod node;
 mod socket;
 mod toy;

@@ -1,0 +1,297 @@
+//! Mutations: each reads its input, has the service carry it out, and answers what became of it.
+
+use async_graphql::{Context, ID, Object, Result, Value};
+
+use super::asker::{Asker, bad_input, problem, trouble};
+use super::id::{Name, chosen};
+use super::input::{
+    AppendMessageInput, CreateBranchInput, EditMessageInput, RateMessageInput, RenameBranchInput, SetTitleInput,
+    StartConversationInput, SwitchModelInput, TagsInput, TargetInput,
+};
+use super::part;
+use super::payload::{
+    AppendMessagePayload, Became, BranchPayload, ConversationPayload, MessagePayload, Refused, Stale,
+    StartConversationPayload,
+};
+use crate::event::{ConversationId, MessageId, Version};
+use crate::ledger::{Act, AppendMessage, Below, Command, CreateBranch, EditMessage, Start};
+use crate::random;
+use crate::service::{Done, Named, Order, Outcome};
+
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    async fn start_conversation(
+        &self,
+        context: &Context<'_>,
+        input: StartConversationInput,
+    ) -> Result<StartConversationPayload> {
+        let asker = Asker::of(context);
+        let owner = asker.actor.owner();
+        let of = |name| if let Name::Conversation(owner, id) = name { Some((owner, id.0)) } else { None };
+        let id = input.id.as_ref().map(|id| chosen(id, of, owner)).transpose().map_err(problem)?;
+        let start = Start { model: input.model, provider: input.provider, ..Start::default() };
+        let tags = asker.service.tags(asker.actor, &input.tags.unwrap_or_default()).await;
+        let tags = tags.map_err(|error| trouble(&error))?;
+        let acts = std::iter::once(Act::Start(start))
+            .chain(input.title.map(|title| Act::SetTitle { title }))
+            .chain((!tags.is_empty()).then_some(Act::Tag { tags }));
+        let occurred_at = input.occurred_at;
+        let commands = acts.map(|act| Command { occurred_at, act }).collect();
+        let conversation = ConversationId(id.unwrap_or_else(random::id));
+        let named = named(context, input.client_mutation_id.clone())?;
+        let order = Order { conversation, commands, named, expected: None };
+        let became = carry_out(&asker, order, |done| Some(done.conversation)).await?;
+        Ok(StartConversationPayload::of(became, input.client_mutation_id))
+    }
+
+    async fn append_message(&self, context: &Context<'_>, input: AppendMessageInput) -> Result<AppendMessagePayload> {
+        let asker = Asker::of(context);
+        let owner = asker.actor.owner();
+        let client_mutation_id = input.client_mutation_id.clone();
+        let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("conversation")));
+        }
+        let of = |name| if let Name::Message(owner, id) = name { Some((owner, id.0)) } else { None };
+        let id = input.id.as_ref().map(|id| chosen(id, of, owner)).transpose().map_err(problem)?;
+        let below = match (input.parent_id, input.branch_id) {
+            (None, None) => Below::Preferred,
+            (Some(parent), None) => Below::Message(Name::message(&parent).map_err(problem)?.1),
+            (None, Some(branch)) => match Name::branch(&branch).map_err(problem)? {
+                (whose, of, number) if whose == owner && of == conversation => Below::Branch(number),
+                _ => return Ok(AppendMessagePayload::Refused(Refused::not_found("branch of this conversation"))),
+            },
+            (Some(_), Some(_)) => return Err(bad_input("give `parentId` or `branchId`, not both")),
+        };
+        let latency_ms = input.latency_ms.map(|ms| u64::try_from(ms.0)).transpose();
+        let append = AppendMessage {
+            id: MessageId(id.unwrap_or_else(random::id)),
+            below,
+            role: input.role.into(),
+            parts: part::read(input.text, input.parts)?,
+            model: input.model,
+            provider: input.provider,
+            usage: input.usage.map(super::message::UsageInput::read).transpose()?,
+            cost_usd: input.cost_usd.map(|cost| cost.0),
+            latency_ms: latency_ms.map_err(|_| bad_input("`latencyMs` is negative"))?,
+            finish_reason: input.finish_reason,
+            verbatim: input.verbatim,
+        };
+        let command = Command { occurred_at: input.occurred_at, act: Act::Append(append) };
+        let order = one(context, conversation, command, client_mutation_id.clone(), input.expected_version)?;
+        let became = carry_out(&asker, order, |done| done.message).await?;
+        Ok(AppendMessagePayload::of(became, client_mutation_id))
+    }
+
+    async fn edit_message(&self, context: &Context<'_>, input: EditMessageInput) -> Result<AppendMessagePayload> {
+        let asker = Asker::of(context);
+        let Some((conversation, message)) = located(&asker, &input.id).await? else {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("message")));
+        };
+        let edit = EditMessage { id: MessageId(random::id()), message, parts: part::read(input.text, input.parts)? };
+        let command = Command { occurred_at: input.occurred_at, act: Act::Edit(edit) };
+        let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
+        let became = carry_out(&asker, order, |done| done.message).await?;
+        Ok(AppendMessagePayload::of(became, input.client_mutation_id))
+    }
+
+    async fn hide_message(&self, context: &Context<'_>, input: TargetInput) -> Result<MessagePayload> {
+        on_message(context, input, |message| Act::Hide { message }).await
+    }
+
+    async fn unhide_message(&self, context: &Context<'_>, input: TargetInput) -> Result<MessagePayload> {
+        on_message(context, input, |message| Act::Unhide { message }).await
+    }
+
+    async fn rate_message(&self, context: &Context<'_>, input: RateMessageInput) -> Result<MessagePayload> {
+        let RateMessageInput { id, rating, comment, client_mutation_id, expected_version } = input;
+        let target = TargetInput { id, client_mutation_id, expected_version };
+        let rating = rating.map(Into::into);
+        on_message(context, target, |message| Act::Rate { message, rating, comment }).await
+    }
+
+    async fn set_title(&self, context: &Context<'_>, input: SetTitleInput) -> Result<ConversationPayload> {
+        let SetTitleInput { id, title, client_mutation_id, expected_version } = input;
+        on_conversation(context, TargetInput { id, client_mutation_id, expected_version }, Act::SetTitle { title })
+            .await
+    }
+
+    async fn favorite_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Favorite).await
+    }
+
+    async fn unfavorite_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Unfavorite).await
+    }
+
+    async fn tag_conversation(&self, context: &Context<'_>, input: TagsInput) -> Result<ConversationPayload> {
+        let asker = Asker::of(context);
+        let tags = asker.service.tags(asker.actor, &input.tags).await.map_err(|error| trouble(&error))?;
+        on_conversation(context, target(input), Act::Tag { tags }).await
+    }
+
+    async fn untag_conversation(&self, context: &Context<'_>, input: TagsInput) -> Result<ConversationPayload> {
+        let asker = Asker::of(context);
+        let tokens = asker.service.tokens(asker.actor, &input.tags).await.map_err(|error| trouble(&error))?;
+        on_conversation(context, target(input), Act::Untag { tokens }).await
+    }
+
+    async fn switch_model(&self, context: &Context<'_>, input: SwitchModelInput) -> Result<ConversationPayload> {
+        let SwitchModelInput { conversation_id, model, provider, client_mutation_id, expected_version } = input;
+        let target = TargetInput { id: conversation_id, client_mutation_id, expected_version };
+        on_conversation(context, target, Act::SwitchModel { model, provider }).await
+    }
+
+    async fn archive_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Archive).await
+    }
+
+    async fn unarchive_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Unarchive).await
+    }
+
+    /// Puts it away as deleted. Nothing is lost: undeleting gives back exactly what was there.
+    async fn delete_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Delete).await
+    }
+
+    async fn undelete_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::Undelete).await
+    }
+
+    async fn create_branch(&self, context: &Context<'_>, input: CreateBranchInput) -> Result<BranchPayload> {
+        let asker = Asker::of(context);
+        let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
+        let (_, from) = Name::message(&input.from_message_id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(BranchPayload::Refused(Refused::not_found("conversation")));
+        }
+        let name = tag(&asker, input.name).await?;
+        let act = Act::CreateBranch(CreateBranch { from, name });
+        let order = one(context, conversation, act.into(), input.client_mutation_id.clone(), input.expected_version)?;
+        let became = carry_out(&asker, order, |done| Some((done.conversation, done.branch?))).await?;
+        Ok(BranchPayload::of(became, input.client_mutation_id))
+    }
+
+    async fn rename_branch(&self, context: &Context<'_>, input: RenameBranchInput) -> Result<BranchPayload> {
+        let name = tag(&Asker::of(context), input.name).await?;
+        let RenameBranchInput { id, client_mutation_id, expected_version, .. } = input;
+        let target = TargetInput { id, client_mutation_id, expected_version };
+        on_branch(context, target, |branch| Act::RenameBranch { branch, name }).await
+    }
+
+    /// Makes it the branch that is shown, and appended to, when none is named.
+    async fn prefer_branch(&self, context: &Context<'_>, input: TargetInput) -> Result<BranchPayload> {
+        on_branch(context, input, |branch| Act::PreferBranch { branch }).await
+    }
+}
+
+async fn on_conversation(context: &Context<'_>, input: TargetInput, act: Act) -> Result<ConversationPayload> {
+    let asker = Asker::of(context);
+    let (whose, conversation) = Name::conversation(&input.id).map_err(problem)?;
+    if !asker.may_see(whose) {
+        return Ok(ConversationPayload::Refused(Refused::not_found("conversation")));
+    }
+    let order = one(context, conversation, act.into(), input.client_mutation_id.clone(), input.expected_version)?;
+    let became = carry_out(&asker, order, |done| Some(done.conversation)).await?;
+    Ok(ConversationPayload::of(became, input.client_mutation_id))
+}
+
+async fn on_message(
+    context: &Context<'_>,
+    input: TargetInput,
+    act: impl FnOnce(MessageId) -> Act,
+) -> Result<MessagePayload> {
+    let asker = Asker::of(context);
+    let Some((conversation, message)) = located(&asker, &input.id).await? else {
+        return Ok(MessagePayload::Refused(Refused::not_found("message")));
+    };
+    let command = act(message).into();
+    let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
+    let became = carry_out(&asker, order, |_| Some(message)).await?;
+    Ok(MessagePayload::of(became, input.client_mutation_id))
+}
+
+async fn on_branch(
+    context: &Context<'_>,
+    input: TargetInput,
+    act: impl FnOnce(crate::event::BranchNumber) -> Act,
+) -> Result<BranchPayload> {
+    let asker = Asker::of(context);
+    let (whose, conversation, number) = Name::branch(&input.id).map_err(problem)?;
+    if !asker.may_see(whose) {
+        return Ok(BranchPayload::Refused(Refused::not_found("branch")));
+    }
+    let command = act(number).into();
+    let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
+    let became = carry_out(&asker, order, |done| Some((done.conversation, number))).await?;
+    Ok(BranchPayload::of(became, input.client_mutation_id))
+}
+
+async fn tag(asker: &Asker<'_>, word: String) -> Result<crate::ledger::Tag> {
+    let tags = asker.service.tags(asker.actor, &[word]).await.map_err(|error| trouble(&error))?;
+    tags.into_iter().next().ok_or_else(|| bad_input("the account was forgotten: nothing can be named in it any more"))
+}
+
+fn target(input: TagsInput) -> TargetInput {
+    TargetInput { id: input.id, client_mutation_id: input.client_mutation_id, expected_version: input.expected_version }
+}
+
+/// The conversation of a message of the asker's.
+async fn located(asker: &Asker<'_>, id: &ID) -> Result<Option<(ConversationId, MessageId)>> {
+    let (whose, message) = Name::message(id).map_err(problem)?;
+    if !asker.may_see(whose) {
+        return Ok(None);
+    }
+    let conversation = asker.service.conversation_of(asker.actor, message).await.map_err(|error| trouble(&error))?;
+    Ok(conversation.map(|conversation| (conversation, message)))
+}
+
+fn one(
+    context: &Context<'_>,
+    conversation: ConversationId,
+    command: Command,
+    client_mutation_id: Option<String>,
+    expected: Option<i32>,
+) -> Result<Order> {
+    let named = named(context, client_mutation_id)?;
+    Ok(Order { conversation, commands: vec![command], named, expected: expected.map(Version) })
+}
+
+/// The command's name, and what was asked: the mutation and its input, without what may differ between two tries.
+fn named(context: &Context<'_>, client_mutation_id: Option<String>) -> Result<Option<Named>> {
+    let Some(id) = client_mutation_id else { return Ok(None) };
+    if id.is_empty() || id.len() > 200 {
+        return Err(bad_input("`clientMutationId` takes 1 to 200 bytes"));
+    }
+    let field = context.field();
+    let mut request = field.name().as_bytes().to_vec();
+    for (name, value) in field.arguments()? {
+        let mut value = value;
+        if let Value::Object(fields) = &mut value {
+            fields.retain(|name, _| !["clientMutationId", "expectedVersion"].contains(&name.as_str()));
+        }
+        // JSON of `serde_json`, whose maps are ordered: the same input in another order is the same request.
+        let value = value.into_json().map_err(|error| bad_input(error.to_string()))?;
+        request.extend(format!("\0{name}\0{value}").into_bytes());
+    }
+    Ok(Some(Named { id, request }))
+}
+
+async fn carry_out<Key>(
+    asker: &Asker<'_>,
+    order: Order,
+    key: impl FnOnce(&Done) -> Option<Key>,
+) -> Result<Became<Key>> {
+    let conversation = order.conversation;
+    let outcome = asker.service.execute(asker.actor, order).await.map_err(|error| trouble(&error))?;
+    let nameless = || bad_input("this clientMutationId was used for a command of another kind; choose another one");
+    Ok(match outcome {
+        Outcome::Done(done) => Became::Done(key(&done).ok_or_else(nameless)?, done.position),
+        Outcome::AlreadyDone(done) => Became::AlreadyDone(key(&done).ok_or_else(nameless)?, done.position),
+        Outcome::Stale { expected, version } => Became::Stale(Stale { conversation, expected, version }),
+        Outcome::Refused(reason) => Became::Refused(reason.into()),
+    })
+}

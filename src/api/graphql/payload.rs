@@ -1,0 +1,223 @@
+//! What a mutation answers: an expected outcome is data, never an error.
+
+use async_graphql::{Context, Enum, Object, Result, SimpleObject, Union};
+
+use super::asker::{Asker, trouble};
+use super::branch::{self, Branch};
+use super::conversation::{self, Conversation};
+use super::cursor::Cursor;
+use super::event::{Event, mark};
+use super::message::{self, Message};
+use super::page::bounded;
+use super::scalar::BigInt;
+use crate::event::{BranchNumber, ConversationId, MessageId, Position, Version};
+use crate::ledger::Refusal;
+use crate::service::Reason;
+
+/// Waits until the view shows what was done, so that what is answered is what it became.
+async fn seen<'c>(context: &Context<'c>, position: Position) -> Result<Asker<'c>> {
+    let asker = Asker::of(context);
+    asker.service.caught_up(asker.actor, Some(position)).await.map_err(|error| trouble(&error))?;
+    Ok(asker)
+}
+
+fn unseen<T>(what: &str) -> Result<T> {
+    Err(format!("the view has come past the event and does not show {what}").into())
+}
+
+macro_rules! outcomes {
+    ($($done:ident, $already:ident: $field:ident -> $node:ident, $key:ty, $load:expr, $what:literal);* $(;)?) => {$(
+        #[derive(Clone)]
+        pub struct $done { key: $key, position: Position, client_mutation_id: Option<String> }
+        /// The same command again, with its first answer; or what is asked for is so already.
+        #[derive(Clone)]
+        pub struct $already { key: $key, position: Position, client_mutation_id: Option<String> }
+
+        #[Object]
+        impl $done {
+            async fn $field(&self, context: &Context<'_>) -> Result<$node> {
+                let asker = seen(context, self.position).await?;
+                match $load(&asker, self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+            }
+            async fn position(&self) -> BigInt {
+                self.position.into()
+            }
+            async fn client_mutation_id(&self) -> Option<&str> {
+                self.client_mutation_id.as_deref()
+            }
+        }
+
+        #[Object]
+        impl $already {
+            async fn $field(&self, context: &Context<'_>) -> Result<$node> {
+                let asker = seen(context, self.position).await?;
+                match $load(&asker, self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+            }
+            async fn position(&self) -> BigInt {
+                self.position.into()
+            }
+            async fn client_mutation_id(&self) -> Option<&str> {
+                self.client_mutation_id.as_deref()
+            }
+        }
+    )*};
+}
+
+outcomes!(
+    ConversationDone, ConversationAlreadyDone: conversation -> Conversation, ConversationId,
+        conversation::one, "the conversation";
+    MessageDone, MessageAlreadyDone: message -> Message, MessageId, message::one, "the message";
+    BranchDone, BranchAlreadyDone: branch -> Branch, (ConversationId, BranchNumber),
+        branch::one, "the branch";
+);
+
+/// The conversation has another version than `expectedVersion`.
+#[derive(Clone)]
+pub struct Stale {
+    pub conversation: ConversationId,
+    pub expected: Version,
+    pub version: Version,
+}
+
+#[Object]
+impl Stale {
+    /// The version that it has.
+    async fn version(&self) -> i32 {
+        self.version.0
+    }
+
+    /// What happened since the expected version.
+    #[graphql(complexity = "super::page::cost(first.or(Some(100)), None, child_complexity)")]
+    async fn missed(&self, context: &Context<'_>, first: Option<i32>) -> Result<Vec<Event>> {
+        let asker = Asker::of(context);
+        let first = bounded("first", first.unwrap_or(100))?;
+        let missed = asker.service.missed(asker.actor, self.conversation, self.expected, first as usize).await;
+        Ok(missed.map_err(|error| trouble(&error))?.into_iter().map(Event).collect())
+    }
+
+    /// Goes on behind what `missed` may hold: the conversation's subscription takes it as `after`.
+    async fn cursor(&self, context: &Context<'_>) -> Result<Cursor> {
+        let asker = Asker::of(context);
+        let before = Version(self.expected.0.min(self.version.0) - 1);
+        let known =
+            asker.service.missed(asker.actor, self.conversation, before, 1).await.map_err(|error| trouble(&error))?;
+        Ok(asker.give(&mark(known.first().map(|opened| opened.recorded.position).unwrap_or_default())))
+    }
+}
+
+/// The command is refused, and nothing changed.
+#[derive(SimpleObject, Clone)]
+pub struct Refused {
+    pub reason: RefusalReason,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalReason {
+    NotFound,
+    AlreadyStarted,
+    Archived,
+    Deleted,
+    MessageNotFound,
+    MessageExists,
+    BranchNotFound,
+    BranchNameTaken,
+    Empty,
+    TooLong,
+    Negative,
+    InTheFuture,
+    /// Another command has this `clientMutationId`.
+    NameReused,
+    IdTaken,
+    Forgotten,
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { message: reason.to_string(), reason: RefusalReason::of(&reason) }
+    }
+}
+
+impl Refused {
+    pub fn not_found(what: &str) -> Self {
+        Self { reason: RefusalReason::NotFound, message: format!("there is no such {what}") }
+    }
+}
+
+impl RefusalReason {
+    const fn of(reason: &Reason) -> Self {
+        match reason {
+            Reason::NameReused => Self::NameReused,
+            Reason::IdTaken => Self::IdTaken,
+            Reason::Forgotten => Self::Forgotten,
+            Reason::Rule(refusal) => match refusal {
+                Refusal::NotStarted => Self::NotFound,
+                Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
+                Refusal::Archived => Self::Archived,
+                Refusal::Deleted => Self::Deleted,
+                Refusal::NoSuchMessage { .. } => Self::MessageNotFound,
+                Refusal::MessageExists { .. } => Self::MessageExists,
+                Refusal::NoSuchBranch { .. } => Self::BranchNotFound,
+                Refusal::BranchNameTaken => Self::BranchNameTaken,
+                Refusal::Empty { .. } => Self::Empty,
+                Refusal::TooLong { .. } => Self::TooLong,
+                Refusal::Negative { .. } => Self::Negative,
+                Refusal::InTheFuture { .. } => Self::InTheFuture,
+            },
+        }
+    }
+}
+
+macro_rules! payloads {
+    ($($payload:ident: $done:ident, $already:ident);* $(;)?) => {$(
+        #[derive(Union, Clone)]
+        pub enum $payload {
+            Done($done),
+            AlreadyDone($already),
+            Stale(Stale),
+            Refused(Refused),
+        }
+    )*};
+}
+
+payloads!(
+    StartConversationPayload: ConversationDone, ConversationAlreadyDone;
+    ConversationPayload: ConversationDone, ConversationAlreadyDone;
+    AppendMessagePayload: MessageDone, MessageAlreadyDone;
+    MessagePayload: MessageDone, MessageAlreadyDone;
+    BranchPayload: BranchDone, BranchAlreadyDone;
+);
+
+/// What every payload is made from: what became of a command, and what it is about.
+pub enum Became<Key> {
+    Done(Key, Position),
+    AlreadyDone(Key, Position),
+    Stale(Stale),
+    Refused(Refused),
+}
+
+macro_rules! become_payload {
+    ($($payload:ident, $key:ty: $done:ident, $already:ident);* $(;)?) => {$(
+        impl $payload {
+            pub fn of(became: Became<$key>, client_mutation_id: Option<String>) -> Self {
+                match became {
+                    Became::Done(key, position) => Self::Done($done { key, position, client_mutation_id }),
+                    Became::AlreadyDone(key, position) => {
+                        Self::AlreadyDone($already { key, position, client_mutation_id })
+                    }
+                    Became::Stale(stale) => Self::Stale(stale),
+                    Became::Refused(refused) => Self::Refused(refused),
+                }
+            }
+        }
+    )*};
+}
+
+become_payload!(
+    StartConversationPayload, ConversationId: ConversationDone, ConversationAlreadyDone;
+    ConversationPayload, ConversationId: ConversationDone, ConversationAlreadyDone;
+    AppendMessagePayload, MessageId: MessageDone, MessageAlreadyDone;
+    MessagePayload, MessageId: MessageDone, MessageAlreadyDone;
+    BranchPayload, (ConversationId, BranchNumber): BranchDone, BranchAlreadyDone;
+);

@@ -1,0 +1,152 @@
+//! Queries.
+
+use async_graphql::{Context, Enum, ID, Interface, Object, Result, SimpleObject};
+
+use super::account::Account;
+use super::asker::{Asker, problem, trouble};
+use super::branch::{self, Branch};
+use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
+use super::cursor::Cursor;
+use super::event::{self, Event, EventConnection, EventFilter};
+use super::id::Name;
+use super::message::{self, Message};
+use super::page::{Window, cost};
+use super::scalar::BigInt;
+use crate::event::Position;
+use crate::projection;
+
+/// Whatever has an id of its own.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID"))]
+pub enum Node {
+    Account(Account),
+    Conversation(Conversation),
+    Message(Message),
+    Branch(Branch),
+    Event(Event),
+}
+
+pub struct Query;
+
+/// Every read sees at least what this server last acknowledged to the account; `atLeast` waits for a position that
+/// another server acknowledged.
+#[Object]
+impl Query {
+    async fn viewer(&self, context: &Context<'_>) -> Account {
+        Account(Asker::of(context).actor.account)
+    }
+
+    /// Whatever has this id, if it is there and the asker may see it.
+    async fn node(&self, context: &Context<'_>, id: ID) -> Result<Option<Node>> {
+        let asker = current(context, None).await?;
+        let name = Name::parse(&id).map_err(problem)?;
+        if !asker.may_see(name.owner()) {
+            return Ok(None);
+        }
+        Ok(match name {
+            Name::Account(owner) => Some(Node::Account(Account(owner.into()))),
+            Name::Conversation(_, id) => conversation::one(&asker, id).await?.map(Node::Conversation),
+            Name::Message(_, id) => message::one(&asker, id).await?.map(Node::Message),
+            Name::Branch(_, id, number) => branch::one(&asker, (id, number)).await?.map(Node::Branch),
+            Name::Event(_, id) => {
+                let events = asker.service.events_by_id(asker.actor, &[id]).await.map_err(|error| trouble(&error))?;
+                events.into_iter().next().map(|opened| Node::Event(Event(opened)))
+            }
+        })
+    }
+
+    async fn conversation(
+        &self,
+        context: &Context<'_>,
+        id: ID,
+        at_least: Option<BigInt>,
+    ) -> Result<Option<Conversation>> {
+        let asker = current(context, at_least).await?;
+        let (owner, id) = Name::conversation(&id).map_err(problem)?;
+        if asker.may_see(owner) { conversation::one(&asker, id).await } else { Ok(None) }
+    }
+
+    /// The asker's conversations: filtered, then ordered, then cut into pages.
+    #[graphql(complexity = "cost(first, last, child_complexity)")]
+    async fn conversations(
+        &self,
+        context: &Context<'_>,
+        filter: Option<ConversationFilter>,
+        order_by: Option<ConversationOrder>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+        last: Option<i32>,
+        before: Option<Cursor>,
+        at_least: Option<BigInt>,
+    ) -> Result<ConversationConnection> {
+        let asker = current(context, at_least).await?;
+        let window = Window { first, after, last, before };
+        let counted = context.look_ahead().field("totalCount").exists();
+        conversation::list(&asker, filter.unwrap_or_default(), order_by, &window, counted).await
+    }
+
+    /// The asker's events, in the order of the log.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn events(
+        &self,
+        context: &Context<'_>,
+        filter: Option<EventFilter>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+    ) -> Result<EventConnection> {
+        let asker = Asker::of(context);
+        let counted = context.look_ahead().field("totalCount").exists();
+        let filter = filter.unwrap_or_default().resolve(&asker)?;
+        event::page(&asker, filter, first, after, counted).await
+    }
+
+    /// How far each view of the log has come.
+    async fn projections(&self, context: &Context<'_>) -> Result<Vec<ProjectionStatus>> {
+        let statuses = Asker::of(context).service.projections().await.map_err(|error| trouble(&error))?;
+        Ok(statuses.into_iter().map(ProjectionStatus::from).collect())
+    }
+}
+
+/// An asker whose reads see what they must.
+async fn current<'c>(context: &Context<'c>, at_least: Option<BigInt>) -> Result<Asker<'c>> {
+    let asker = Asker::of(context);
+    let at_least = at_least.map(|position| Position(position.0));
+    asker.service.caught_up(asker.actor, at_least).await.map_err(|error| trouble(&error))?;
+    Ok(asker)
+}
+
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "projection::State")]
+pub enum ProjectionState {
+    Live,
+    CatchingUp,
+    /// It stands at its position and is tried again, ever more rarely.
+    Failed,
+    /// Its rows were made by another version of its folder.
+    Outdated,
+}
+
+#[derive(SimpleObject)]
+pub struct ProjectionStatus {
+    pub name: &'static str,
+    pub state: ProjectionState,
+    pub position: BigInt,
+    pub head: BigInt,
+    pub lag_events: BigInt,
+    pub lag_ms: BigInt,
+    pub error: Option<String>,
+}
+
+impl From<projection::Status> for ProjectionStatus {
+    fn from(status: projection::Status) -> Self {
+        Self {
+            name: status.name,
+            state: status.state.into(),
+            position: status.position.into(),
+            head: status.head.into(),
+            lag_events: BigInt(status.lag_events),
+            lag_ms: BigInt(status.lag_ms),
+            error: status.error,
+        }
+    }
+}

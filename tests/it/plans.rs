@@ -1,0 +1,95 @@
+//! No read may look at more rows than it must, however its plan is made: for its very arguments, or once for all.
+
+use std::fs;
+use std::path::Path;
+
+use convoledger::event::{ConversationId, MessageId, OwnerId, Role};
+use convoledger::ledger::{Act, AppendMessage, Below, Start};
+use convoledger::projection::CONVERSATION;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use uuid::Uuid;
+
+use crate::history::History;
+use crate::support::postgres::fresh;
+
+/// Tables that grow with what is said. No plan reads one from end to end.
+const GROWING: [&str; 4] = ["event", "words", "message", "conversation"];
+
+#[tokio::test]
+async fn no_read_scans_a_table_that_grows() {
+    let database = fresh().await;
+    let pool = database.pool(4);
+    let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    let (before, last) = grown(owner, long).write(&pool).await;
+    CONVERSATION.create(&pool).await.expect("created");
+    CONVERSATION.fold(&pool, before, last).await.expect("it folds");
+    pool.close().await;
+    let mut connection = database.connect_as_owner().await.expect("a connection");
+    sqlx::raw_sql("ANALYZE").execute(&mut connection).await.expect("statistics");
+
+    let own = format!("'{}'", owner.0);
+    let at = format!("{own}, ARRAY['{}']::uuid[]", long.0);
+    let places = format!("{at}, ARRAY[1], ARRAY[7]");
+    let listed =
+        |sort: &str| format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false", nulls(6), nulls(6));
+    for (statement, arguments) in [
+        ("projections/conversation/get.sql", at.clone()),
+        ("projections/conversation/list.sql", listed("time down")),
+        ("projections/conversation/list.sql", listed("time up")),
+        ("projections/conversation/list.sql", listed("weight down")),
+        ("projections/conversation/branches.sql", at.clone()),
+        ("projections/conversation/branch.sql", format!("{at}, ARRAY[1]")),
+        ("projections/conversation/branch_costs.sql", format!("{at}, ARRAY[1]")),
+        ("projections/conversation/page.sql", format!("{own}, '{}', 1, 1000, NULL, 50, NULL", long.0)),
+        ("projections/conversation/messages.sql", at.clone()),
+        ("projections/conversation/places.sql", places.clone()),
+        ("projections/conversation/children.sql", places),
+        ("src/view/sql/events_of_owner.sql", format!("{own}, {}, NULL, 50", last.0 / 2)),
+        ("src/view/sql/events_of_stream.sql", format!("{own}, {}, NULL, 50, '{}'", last.0 / 2, long.0)),
+        ("src/view/sql/events_by_id.sql", at.clone()),
+        ("src/view/sql/events_at.sql", format!("{own}, ARRAY[1, 2]")),
+    ] {
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let plan = plan(&mut connection, statement, &arguments, mode).await;
+            for table in GROWING {
+                assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{statement}, {mode}:\n{plan}");
+            }
+            assert!(!plan.contains("JIT"), "{statement}, {mode}: dearer to compile than to run\n{plan}");
+        }
+    }
+    connection.close().await.expect("a farewell");
+}
+
+async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str, mode: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(statement);
+    let text = fs::read_to_string(file).expect("SQL is text");
+    let prepare = format!("SET plan_cache_mode = {mode}; PREPARE asked AS {text}");
+    sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.expect("prepared");
+    let explain = format!("EXPLAIN EXECUTE asked ({arguments})");
+    let lines =
+        sqlx::query_scalar::<_, String>(AssertSqlSafe(explain)).persistent(false).fetch_all(&mut *connection).await;
+    sqlx::raw_sql("DEALLOCATE asked").execute(connection).await.expect("forgotten");
+    lines.expect("a plan").join("\n")
+}
+
+fn nulls(count: usize) -> String {
+    "NULL, ".repeat(count)
+}
+
+/// A long conversation with forks, each of its messages hidden, among many short ones.
+fn grown(owner: OwnerId, long: ConversationId) -> History {
+    let mut history = History::default();
+    history.carry_out(owner, long, Act::Start(Start::default()), 0);
+    let ids: Vec<MessageId> = (0..2_500).map(|_| MessageId(convoledger::random::id())).collect();
+    for (nth, id) in ids.iter().enumerate() {
+        let below = if nth % 50 == 49 { Below::Message(ids[nth - 20]) } else { Below::Preferred };
+        history.carry_out(owner, long, Act::Append(AppendMessage::text(*id, Role::User, "hello").below(below)), 0);
+        history.carry_out(owner, long, Act::Hide { message: *id }, 0);
+    }
+    for nth in 0..2_500 {
+        let short = ConversationId(convoledger::random::id());
+        history.carry_out(OwnerId(Uuid::from_u128(1 + nth % 5)), short, Act::Start(Start::default()), 0);
+    }
+    assert_eq!(history.told.len(), 7_501, "all are taken");
+    history
+}
