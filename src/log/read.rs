@@ -49,7 +49,7 @@ impl Log {
         for event in &events {
             expected = expected.next();
             if event.version != expected {
-                return Err(damaged(format!(
+                return Err(damaged(&format!(
                     "stream {stream} has no version {expected}: position {} has version {}",
                     event.position, event.version
                 )));
@@ -104,12 +104,11 @@ impl Log {
         while let Some(after) = next {
             const PAGE: usize = 64;
             let page = range(&self.pool, after, PAGE).await?;
-            let read = page.len();
+            let (read, end) = (page.len(), page.last().map(|event| event.position));
             events.extend(
                 page.into_iter().take_while(|event| event.fact.owner == owner && event.fact.command == command),
             );
-            next =
-                events.last().map(|last| last.position).filter(|last| read == PAGE && last.0 == after.0 + PAGE as i64);
+            next = end.filter(|end| read == PAGE && events.last().is_some_and(|last| last.position == *end));
         }
         Ok(events)
     }
@@ -143,7 +142,7 @@ pub(super) async fn range(
     for event in &events {
         expected = expected.next();
         if event.position != expected {
-            return Err(damaged(format!("position {expected} is missing: after it comes {}", event.position)));
+            return Err(damaged(&format!("position {expected} is missing: after it comes {}", event.position)));
         }
     }
     Ok(events)
@@ -159,7 +158,7 @@ pub(super) async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, 
 }
 
 /// A log that is not what a log must be. It travels as a decoding error, for that is what it is: unreadable.
-fn damaged(what: String) -> sqlx::Error {
+fn damaged(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("the log is damaged: {what}; run `convoledger verify`").into())
 }
 
@@ -171,7 +170,7 @@ pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
     let segment: Option<i32> = row.try_get("segment")?;
     let depth: Option<i32> = row.try_get("depth")?;
     let fixed = |name: &str| {
-        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(format!("{name} is not 32 bytes")))
+        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(&format!("{name} is not 32 bytes")))
     };
     let command_digest: Option<&[u8]> = row.try_get("command_digest")?;
     Ok(Recorded {
@@ -205,7 +204,7 @@ pub(crate) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
         part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),
         subject: SubjectId(row.try_get("subject_id")?),
         generation: u32::try_from(row.try_get::<i32, _>("generation")?).unwrap_or_default(),
-        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes".into()))?,
+        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes"))?,
         ciphertext: row.try_get("ciphertext")?,
     };
     Ok((Position(row.try_get("position")?), sealed))

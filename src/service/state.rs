@@ -12,7 +12,7 @@ use crate::ledger::{Conversation, evolve};
 
 /// Streams whose state is kept.
 const STREAMS_MAX: u64 = 4_096;
-const IDLE_MAX: Duration = Duration::from_secs(600);
+const IDLE_MAX: Duration = Duration::from_mins(10);
 /// Events in one read while a state is folded.
 const PAGE: usize = 1_000;
 
