@@ -142,9 +142,7 @@ impl Gatherer {
     async fn gather(&mut self) -> Option<Vec<Box<Job>>> {
         let mut batch = Batch::default();
         for job in std::mem::take(&mut self.held) {
-            if let Err(job) = batch.take(job, &self.limits) {
-                self.held.push(job);
-            }
+            self.take_or_hold(job, &mut batch);
         }
         if batch.jobs.is_empty() {
             let job = tokio::select! {
@@ -154,18 +152,22 @@ impl Gatherer {
                     self.waiting.recv().await
                 }
             }?;
-            if let Err(job) = batch.take(job, &self.limits) {
-                self.held.push(job);
-            }
+            self.take_or_hold(job, &mut batch);
         }
         while batch.has_room(&self.limits) && self.held.len() < self.limits.batch_commands_max {
             let Ok(job) = self.waiting.try_recv() else { break };
-            if let Err(job) = batch.take(job, &self.limits) {
-                self.held.push(job);
-            }
+            self.take_or_hold(job, &mut batch);
         }
         metrics::gauge!("append_queue_commands").set(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
         Some(batch.jobs)
+    }
+
+    fn take_or_hold(&mut self, job: Job, batch: &mut Batch) {
+        if batch.has_room(&self.limits) && !batch.clashes(&job) {
+            batch.take(job);
+        } else {
+            self.held.push(job);
+        }
     }
 }
 
@@ -197,7 +199,6 @@ impl Batch {
         self.events += job.events;
         self.bytes += job.bytes;
         self.jobs.push(job);
-        Ok(())
     }
 }
 

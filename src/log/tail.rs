@@ -59,14 +59,14 @@ impl Tail {
         let start = read::head(&pool).await?;
         let heard = Arc::new(watch::channel(start).0);
         let bell = Bell { own: Arc::new(watch::channel(start).0), heard: Arc::clone(&heard) };
-        let (head, head_seen) = watch::channel(start);
+        let (reached, seen) = watch::channel(start);
         let (batches, _) = broadcast::channel(BACKLOG);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(pool.clone(), Arc::clone(&heard), stop.clone()));
         tasks.spawn(ring_others(pool.clone(), bell.own.subscribe(), stop.clone()));
-        tasks.spawn(follow(pool, heard.subscribe(), head, batches.clone(), stop.clone()));
-        Ok(Self { head: head_seen, bell, batches, tasks: Arc::new(Mutex::new(tasks)), stop })
+        tasks.spawn(follow(pool, heard.subscribe(), reached, batches.clone(), stop.clone()));
+        Ok(Self { head: seen, bell, batches, tasks: Arc::new(Mutex::new(tasks)), stop })
     }
 
     pub(super) fn bell(&self) -> Bell {
@@ -157,11 +157,11 @@ impl Live {
 async fn follow(
     pool: PgPool,
     mut heard: watch::Receiver<Position>,
-    head: watch::Sender<Position>,
+    reached: watch::Sender<Position>,
     batches: broadcast::Sender<Batch>,
     stop: CancellationToken,
 ) {
-    let mut at = *head.borrow();
+    let mut at = *reached.borrow();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -181,7 +181,7 @@ async fn follow(
                 break;
             }
             metrics::gauge!("log_head").set(position_gauge(at));
-            raise(&head, at);
+            raise(&reached, at);
         }
     }
 }
