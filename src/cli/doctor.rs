@@ -1,5 +1,6 @@
 //! `convoledger doctor`
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -178,7 +179,7 @@ impl Findings {
         for status in all {
             let mut found = format!("`{}` is {}", status.name, projections::name(status.state));
             if status.lag_events > 0 {
-                found += &format!(", {} events and {} ms behind", status.lag_events, status.lag_ms);
+                let _ = write!(found, ", {} events and {} ms behind", status.lag_events, status.lag_ms);
             }
             match (status.state, status.error) {
                 (State::Live, _) => self.good("projection", found),

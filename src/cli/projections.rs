@@ -1,5 +1,6 @@
 //! `convoledger projections`
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -52,9 +53,9 @@ fn table(all: &[Status]) -> String {
     for status in all {
         let Status { name: projection, state, position, lag_events, lag_ms, .. } = status;
         let state = name(*state);
-        table += &format!("\n{projection:<16} {state:<12} {:>12} {lag_events:>12} {lag_ms:>10}", position.0);
+        let _ = write!(table, "\n{projection:<16} {state:<12} {:>12} {lag_events:>12} {lag_ms:>10}", position.0);
         if let Some(error) = &status.error {
-            table += &format!("\n  {error}");
+            let _ = write!(table, "\n  {error}");
         }
     }
     table

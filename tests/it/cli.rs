@@ -1,0 +1,214 @@
+//! The program as scripts use it: the real binary, its own Postgres, its exit codes.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+#[test]
+fn an_import_is_counted_repeated_and_proven() {
+    let ledger = Ledger::new();
+    let token = text(&ledger.run(&["token", "create", "--account", "a@b.org"]));
+    assert!(token.starts_with("clt_") && token.trim().lines().count() == 1, "{token}");
+
+    let expected = expected();
+    let files: Vec<String> = expected.as_object().expect("files").keys().map(|name| fixture(name)).collect();
+    let mut import = vec!["import", "--account", "a@b.org", "--json"];
+    import.extend(files.iter().map(String::as_str));
+    let first = json(&ledger.run(&import));
+    for (name, expected) in expected.as_object().expect("files") {
+        let file = first["files"].as_array().expect("files").iter().find(|file| file["file"] == fixture(name).as_str());
+        let file = file.expect("every file is reported");
+        for count in ["conversations", "messages", "branch_points", "leaves"] {
+            assert_eq!(file[count], expected[count], "{count} of {name}");
+        }
+        assert_eq!(file["refused"], expected["unreadable"], "{name}");
+    }
+    assert_eq!(first["total"]["appended"], first["total"]["messages"]);
+    let second = json(&ledger.run(&import));
+    assert_eq!(second["total"]["appended"], 0);
+    assert_eq!(second["total"]["already_there"], first["total"]["messages"]);
+
+    let verified = json(&ledger.run(&["verify", "--json"]));
+    assert_eq!(verified["ok"], true);
+    let (size, root) = (verified["size"].to_string(), verified["root"].as_str().expect("a root").to_owned());
+    assert!(text(&ledger.run(&["verify", "--size", &size, "--root", &root])).starts_with("ok: "));
+    let other = ledger.fail(&["verify", "--size", &size, "--root", &"ab".repeat(32)]);
+    assert!(other.contains("the log was rewritten"), "{other}");
+    let longer = ledger.fail(&["verify", "--size", "1000000", "--root", &root]);
+    assert!(longer.contains("events are missing at its end"), "{longer}");
+}
+
+#[test]
+fn a_flipped_byte_is_found_and_named() {
+    let ledger = Ledger::new();
+    let tree = fixture("chatgpt/librechat-chatgpt-tree.json");
+    ledger.run(&["import", "--account", "a@b.org", &tree]);
+    let (_server, _) = ledger.serve();
+    let doctor = json(&ledger.run(&["doctor", "--json"]));
+    assert_eq!(doctor["ok"], true);
+    let url = doctor["database"]["url"].as_str().expect("a URL").to_owned();
+    let flips = [
+        ("event", "body = jsonb_set(body, '{flipped}', 'true') WHERE position = 7", 7),
+        ("words", "ciphertext = set_byte(ciphertext, 3, get_byte(ciphertext, 3) # 1) WHERE position = 5", 5),
+    ];
+    for (table, change, position) in flips {
+        change_as_superuser(&url, &format!("ALTER TABLE {table} DISABLE TRIGGER USER"));
+        change_as_superuser(&url, &format!("UPDATE {table} SET {change}"));
+        let said = ledger.fail(&["verify"]);
+        assert!(said.contains(&format!("position {position}:")), "{said}");
+    }
+}
+
+#[test]
+fn what_cannot_be_taken_is_said_and_the_rest_is_taken() {
+    let ledger = Ledger::new();
+    let strange = ledger.directory.path().join("strange.json");
+    fs::write(&strange, "{\"neither\": \"this nor that\"}").expect("a file");
+    let missing = ledger.directory.path().join("missing.json");
+    let tree = fixture("chatgpt/librechat-chatgpt-tree.json");
+    let [strange, missing] = [&strange, &missing].map(|path| path.to_str().expect("a path"));
+    let output = ledger.command(&["import", "--account", "a@b.org", "--json", strange, missing, &tree]).output();
+    let output = output.expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    assert_eq!((&report["total"]["refused"], &report["total"]["appended"]), (&2.into(), &12.into()));
+    let reason = report["files"][0]["refusals"][0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains("no format that is understood"), "{reason}");
+}
+
+#[test]
+fn a_wrong_command_line_and_a_missing_ledger_differ() {
+    let ledger = Ledger::new();
+    assert_eq!(ledger.command(&["verify", "--size", "3"]).output().expect("it runs").status.code(), Some(2));
+    assert!(ledger.fail(&["verify"]).contains("there is no ledger in"));
+}
+
+#[test]
+fn serve_is_joined_stopped_killed_and_started_again() {
+    let ledger = Ledger::new();
+    let (mut server, address) = ledger.serve();
+    assert!(address.starts_with("http://127.0.0.1:"), "{address}");
+    let tree = fixture("chatgpt/librechat-chatgpt-tree.json");
+    assert_eq!(json(&ledger.run(&["import", "--json", "--account", "a@b.org", &tree]))["total"]["appended"], 12);
+    server.signal(Signal::TERM);
+    assert!(server.0.wait().expect("it ends").success());
+
+    let (mut server, _) = ledger.serve();
+    server.signal(Signal::KILL);
+    server.0.wait().expect("it ends");
+    let (mut server, _) = ledger.serve();
+    assert_eq!(json(&ledger.run(&["verify", "--json"]))["ok"], true);
+    server.signal(Signal::TERM);
+    assert!(server.0.wait().expect("it ends").success());
+}
+
+#[test]
+fn the_readme_tells_the_tests_that_are_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).expect("a README");
+    let (_, tests) = readme.split_once("<!-- tests -->").expect("the command is marked");
+    assert!(tests.contains("cargo test --locked"));
+    assert!(fs::read_to_string(root.join(".ci/run")).expect("a script").contains("<!-- tests -->"));
+}
+
+/// A data directory of one test's own.
+struct Ledger {
+    directory: TempDir,
+}
+
+impl Ledger {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        // The account that runs Postgres must come through.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
+        Self { directory }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_convoledger"));
+        command.args(arguments).arg("--data").arg(self.data());
+        for variable in ["DATABASE_URL", "CONVOLEDGER_DATA", "CONVOLEDGER_ROOT_KEY", "RUST_LOG"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// What it complains of.
+    fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("error: "), "{said}");
+        said
+    }
+
+    /// A server that answers, and where.
+    fn serve(&self) -> (Server, String) {
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
+        let mut said = BufReader::new(server.0.stdout.take().expect("its stdout")).lines();
+        let line = said.next().expect("it says where it listens").expect("text");
+        let address = line.strip_prefix("listening on ").expect("as scripts expect it").to_owned();
+        (server, address)
+    }
+}
+
+/// Killed when its test ends, however it ends.
+struct Server(Child);
+
+impl Server {
+    fn signal(&self, signal: Signal) {
+        let process = Pid::from_child(&self.0);
+        kill_process(process, signal).expect("it runs");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn change_as_superuser(url: &str, sql: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+        let mut connection = PgConnection::connect(url).await.expect("the database is where doctor says");
+        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("a superuser may");
+        connection.close().await.expect("a farewell");
+    });
+}
+
+fn expected() -> Value {
+    let text = fs::read_to_string(fixture("expected.json")).expect("the counts");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("exactly one JSON document")
+}
