@@ -34,7 +34,6 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// format is told by the content. A second import of the same export appends nothing; one of a later export appends
 /// what is new. What cannot be read is refused by conversation and told with its reason; the rest is taken. Exits 1 when
 /// anything was refused.
-#[allow(clippy::doc_markdown)] // the doc is the help that a terminal shows
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The export files

@@ -27,7 +27,6 @@ enum Action {
 ///
 /// Where the root is a file, a new one is made. Where CONVOLEDGER_ROOT_KEY holds it: set that to `NEW,OLD` (NEW is 64
 /// hex digits, as `openssl rand -hex 32` prints), restart the servers, run this, then set it to NEW alone.
-#[allow(clippy::doc_markdown)] // the doc is the help that a terminal shows
 #[derive(Debug, Args)]
 struct RotateRoot {
     /// Print one JSON document: keys, root ("file" or "environment"), next

@@ -3,6 +3,8 @@
 //! What a command answers goes to stdout (with `--json` as one document), all else to stderr. Exit codes: 0 done, 1 it
 //! was not or not all done, 2 the command line is wrong.
 
+#![allow(clippy::doc_markdown)] // what clap prints as help
+
 mod doctor;
 mod import;
 mod keys;

@@ -1,5 +1,7 @@
 //! Given what happened, when this is asked, then that happens: the harness that rules are told in.
 
+#![allow(clippy::needless_pass_by_value)] // a story reads better without ampersands
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 

@@ -54,7 +54,7 @@ impl Default for Limits {
 #[derive(Clone)]
 pub(super) struct Appender {
     limits: Limits,
-    queue: mpsc::Sender<Box<Job>>,
+    queue: mpsc::Sender<Job>,
     bytes: Arc<Semaphore>,
     closing: Arc<Mutex<Option<JoinHandle<()>>>>,
     closed: CancellationToken,
@@ -90,7 +90,7 @@ impl Appender {
         let weight = u32::try_from(bytes.min(self.limits.queue_bytes_max)).map_err(|_| full())?;
         let room = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| full())?;
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Job {
+        let job = Job {
             owner: append.owner,
             command: append.command,
             streams: append.targets.iter().map(|target| target.stream).collect(),
@@ -99,7 +99,7 @@ impl Appender {
             columns: Columns::of(append),
             answer: Some(answer),
             _room: room,
-        });
+        };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => full(),
             mpsc::error::TrySendError::Closed(_) => AppendError::Closed,
@@ -119,9 +119,9 @@ struct Gatherer {
     lane: PgPool,
     limits: Limits,
     bell: Bell,
-    waiting: mpsc::Receiver<Box<Job>>,
+    waiting: mpsc::Receiver<Job>,
     /// Jobs whose stream or command was in the batch before them already.
-    held: Vec<Box<Job>>,
+    held: Vec<Job>,
     closed: CancellationToken,
 }
 
@@ -139,7 +139,7 @@ impl Gatherer {
     }
 
     /// The next batch, at most one command a stream; none once the queue was closed and is empty.
-    async fn gather(&mut self) -> Option<Vec<Box<Job>>> {
+    async fn gather(&mut self) -> Option<Vec<Job>> {
         let mut batch = Batch::default();
         for job in std::mem::take(&mut self.held) {
             self.take_or_hold(job, &mut batch);
@@ -173,7 +173,7 @@ impl Gatherer {
 
 #[derive(Default)]
 struct Batch {
-    jobs: Vec<Box<Job>>,
+    jobs: Vec<Job>,
     events: usize,
     bytes: usize,
     streams: HashSet<(OwnerId, StreamId)>,
@@ -187,13 +187,13 @@ impl Batch {
             && self.bytes < limits.batch_bytes_max
     }
 
-    /// Takes `job` in, or gives it back when it must not fly with what is in already.
-    fn take(&mut self, job: Box<Job>, limits: &Limits) -> Result<(), Box<Job>> {
-        let clash = self.commands.contains(&(job.owner, job.command))
-            || job.streams.iter().any(|stream| self.streams.contains(&(job.owner, *stream)));
-        if clash || !self.has_room(limits) {
-            return Err(job);
-        }
+    /// Whether `job` must not fly with what is in already.
+    fn clashes(&self, job: &Job) -> bool {
+        self.commands.contains(&(job.owner, job.command))
+            || job.streams.iter().any(|stream| self.streams.contains(&(job.owner, *stream)))
+    }
+
+    fn take(&mut self, job: Job) {
         self.commands.insert((job.owner, job.command));
         self.streams.extend(job.streams.iter().map(|stream| (job.owner, *stream)));
         self.events += job.events;
@@ -203,7 +203,7 @@ impl Batch {
 }
 
 /// Writes a batch and answers each of its callers. If the whole call fails because of one command, each is tried alone.
-async fn fly(lane: PgPool, mut batch: Vec<Box<Job>>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
+async fn fly(lane: PgPool, mut batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
     metrics::histogram!("append_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
     let merged = Columns::merged(batch.iter().map(|job| &job.columns));
     let answers = batch.iter_mut().filter_map(|job| job.answer.take()).collect::<Vec<_>>();

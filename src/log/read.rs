@@ -12,9 +12,6 @@ use crate::event::{
     SubjectId, Version,
 };
 
-/// Events in one read of a command, which are mostly one or few.
-const COMMAND_PAGE: usize = 64;
-
 /// Events of one owner after a position, and how far the log was looked through to find them.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -105,12 +102,13 @@ impl Log {
         let mut next = first.map(|first| Position(first - 1));
         // A command's events are neighbours: they end where another command begins.
         while let Some(after) = next {
-            let page = range(&self.pool, after, COMMAND_PAGE).await?;
-            let more = page.len() == COMMAND_PAGE;
-            let read = page.len() + events.len();
-            let its_own = |event: &Recorded| event.fact.owner == owner && event.fact.command == command;
-            events.extend(page.into_iter().take_while(its_own));
-            next = events.last().map(|last| last.position).filter(|_| more && events.len() == read);
+            const PAGE: usize = 64;
+            let page = range(&self.pool, after, PAGE).await?;
+            let (read, end) = (page.len(), page.last().map(|event| event.position));
+            events.extend(
+                page.into_iter().take_while(|event| event.fact.owner == owner && event.fact.command == command),
+            );
+            next = end.filter(|end| read == PAGE && events.last().is_some_and(|last| last.position == *end));
         }
         Ok(events)
     }
@@ -150,7 +148,7 @@ pub(super) async fn range(
     Ok(events)
 }
 
-/// Which ledger is behind `executor`, and which of its histories is being written.
+/// Which ledger the database holds, and which of its histories is being written.
 pub async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::Error> {
     let row = sqlx::query(include_str!("sql/identity.sql")).fetch_one(executor).await?;
     Ok(Identity {
@@ -161,7 +159,7 @@ pub async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::E
 }
 
 /// A log that is not what a log must be. It travels as a decoding error, for that is what it is: unreadable.
-fn damaged(what: &impl std::fmt::Display) -> sqlx::Error {
+fn damaged(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("the log is damaged: {what}; run `convoledger verify`").into())
 }
 
@@ -207,7 +205,7 @@ pub(crate) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
         part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),
         subject: SubjectId(row.try_get("subject_id")?),
         generation: u32::try_from(row.try_get::<i32, _>("generation")?).unwrap_or_default(),
-        nonce: nonce.try_into().map_err(|_| damaged(&"a nonce is not 24 bytes"))?,
+        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes"))?,
         ciphertext: row.try_get("ciphertext")?,
     };
     Ok((Position(row.try_get("position")?), sealed))

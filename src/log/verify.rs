@@ -129,8 +129,8 @@ impl Check {
     }
 }
 
-/// Words as they were found, whose they are said to be.
-type Found = (OwnerId, Result<Sealed, sqlx::Error>);
+/// A part of words and whose it says that it is, if it reads as such.
+type OwnedWords = (OwnerId, Result<Sealed, sqlx::Error>);
 
 struct Piece {
     after: Position,
@@ -147,7 +147,7 @@ async fn piece(
 ) -> Result<Piece, sqlx::Error> {
     let rows = sqlx::query(include_str!("sql/read_range_to.sql")).bind(after).bind(to).fetch_all(pool).await?;
     let sealed = sqlx::query(include_str!("sql/read_words_range.sql")).bind(after).bind(to).fetch_all(pool).await?;
-    let mut words: HashMap<i64, Vec<Found>> = HashMap::new();
+    let mut words: HashMap<i64, Vec<OwnedWords>> = HashMap::new();
     for row in &sealed {
         let owner = OwnerId(row.try_get("owner_id")?);
         words.entry(row.try_get("position")?).or_default().push((owner, read::sealed(row).map(|(_, sealed)| sealed)));
@@ -164,7 +164,7 @@ async fn piece(
     Ok(Piece { after: Position(after), to: Position(to), events })
 }
 
-fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<Found>) -> Checked {
+fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<OwnedWords>) -> Checked {
     let fact = &event.fact;
     let stream = (fact.owner, fact.stream);
     let computed = digest::event(fact);
@@ -192,7 +192,7 @@ fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<Found>) 
     Checked { position, stream, version, recorded_at, leaf: event.leaf, wrong }
 }
 
-fn wrong_words(event: &Recorded, words: Vec<Found>) -> Option<String> {
+fn wrong_words(event: &Recorded, words: Vec<OwnedWords>) -> Option<String> {
     let mut expected: Vec<(u8, &[u8])> = digest::words_parts(&event.fact.words_digest).collect();
     for (owner, sealed) in words {
         let sealed = match sealed {

@@ -18,9 +18,10 @@ impl Service {
     /// pools can be closed afterwards.
     pub async fn close(self) {
         self.log.close().await;
-        match Arc::into_inner(self.engine) {
-            Some(engine) => engine.stop().await,
-            None => tracing::warn!("requests are still under way; they end with the process"),
+        if let Some(engine) = Arc::into_inner(self.engine) {
+            engine.stop().await;
+        } else {
+            tracing::warn!("requests are still under way; they end with the process");
         }
     }
 }

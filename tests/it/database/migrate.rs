@@ -7,7 +7,7 @@ use crate::support::postgres;
 
 /// Whether `error` says that privileges or the log's triggers refuse.
 fn is_refused(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "42501")
 }
 
 async fn append_one(pool: &PgPool) {

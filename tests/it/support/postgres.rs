@@ -103,12 +103,11 @@ impl Server {
 #[allow(clippy::disallowed_methods)] // the tests' own variable is read here alone
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| match std::env::var("CONVOLEDGER_TEST_DATABASE_URL") {
-        Ok(url) => {
+    SERVER.get_or_init(|| {
+        if let Ok(url) = std::env::var("CONVOLEDGER_TEST_DATABASE_URL") {
             let options = PgConnectOptions::from_str(&url).expect("CONVOLEDGER_TEST_DATABASE_URL is a URL");
             Server { owner: options.clone(), app: options, _joined: None }
-        }
-        Err(_) => {
+        } else {
             let joined = join().expect("the tests' Postgres");
             Server { owner: joined.options(), app: joined.options_as(APP), _joined: Some(joined) }
         }
