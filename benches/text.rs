@@ -1,33 +1,33 @@
-//! What the messages say: English that people and models wrote, from the fixtures.
+//! What the messages say: English that people and models wrote, from the corpus.
 
-use std::path::Path;
+use std::sync::LazyLock;
 
 use convoledger::event::Part;
-use convoledger::format::{self, SourceMessage};
+use convoledger::format::SourceMessage;
+
+use crate::import;
 
 /// A kilobyte, as one of the figures' messages.
 pub const KILOBYTE: usize = 1_024;
 
+/// All English of the corpus, read once: no turn pays for it.
+static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let corpus = import::corpus().unwrap_or_default();
+    let said = corpus.iter().flat_map(|transcript| &transcript.messages).map(text_of);
+    said.filter(|said| said.is_ascii()).collect::<Vec<_>>().join(" ")
+});
+
 /// English prose cut into messages of a kilobyte, given out in turn.
 pub struct Prose {
-    text: String,
+    text: &'static str,
     at: usize,
 }
 
 impl Prose {
     /// Prose that begins at another place for each `seed`.
     pub fn new(seed: usize) -> anyhow::Result<Self> {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/corpus/linear.jsonl");
-        let mut text = String::new();
-        for transcript in format::open(&fixtures)?.flatten() {
-            for said in transcript.messages.iter().map(text_of) {
-                if said.is_ascii() {
-                    text.push_str(&said);
-                    text.push(' ');
-                }
-            }
-        }
-        anyhow::ensure!(text.len() > 16 * KILOBYTE, "the fixtures hold only {} bytes of English", text.len());
+        let text = TEXT.as_str();
+        anyhow::ensure!(text.len() > 8 * KILOBYTE, "the corpus holds only {} bytes of English", text.len());
         Ok(Self { at: seed * 7_919 % (text.len() - KILOBYTE), text })
     }
 

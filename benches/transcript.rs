@@ -44,7 +44,8 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
         rate(turn, async || {
             looked += 1;
             let after = looked % pages * i32::try_from(PAGE)?;
-            let select = sqlx::query(include_str!("limit/sql/transcript.sql")).bind(stream).bind(after).bind(i64::from(PAGE));
+            let select =
+                sqlx::query(include_str!("limit/sql/transcript.sql")).bind(stream).bind(after).bind(i64::from(PAGE));
             let rows = select.fetch_all(&limit.pool).await?;
             for row in &rows {
                 let _data: serde_json::Value = row.try_get("data")?;
