@@ -12,6 +12,7 @@ mod rules;
 mod service;
 mod support;
 mod tidy;
+mod torture;
 mod transport;
 mod vault;
 mod view;

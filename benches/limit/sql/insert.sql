@@ -1,1 +1,0 @@
-INSERT INTO log (stream, version, type, data, meta) VALUES ($1, $2, $3, $4, $5)

@@ -1,0 +1,172 @@
+//! A data directory, and the program that runs on it.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use convoledger::database::{Embedded, Role};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// How long the program may take to answer, recovery included, and to end when it is asked to.
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+
+pub struct House {
+    _turn: File,
+    top: TempDir,
+    server: Option<Child>,
+    /// Where it answers; the last place while it is down.
+    address: watch::Sender<SocketAddr>,
+}
+
+impl House {
+    /// A new ledger, and its program running.
+    pub async fn build() -> Self {
+        let top = tempfile::tempdir().expect("a directory");
+        // The account that runs Postgres passes through.
+        fs::set_permissions(top.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut house = Self { _turn: turn().await, top, server: None, address: watch::channel(nowhere).0 };
+        house.start().await;
+        house
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.top.path().join("data")
+    }
+
+    pub fn address(&self) -> watch::Receiver<SocketAddr> {
+        self.address.subscribe()
+    }
+
+    pub async fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.top.path().join("serve.log")).expect("a log");
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut server = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
+        let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
+        let address = timeout(STARTS_WITHIN, async {
+            while let Some(line) = lines.next_line().await.expect("a line") {
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    return address.parse().expect("an address");
+                }
+            }
+            panic!("the program ended before it answered:\n{}", self.log());
+        });
+        let address = address.await.expect("the program answers in time");
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.server = Some(server);
+        self.address.send_replace(address);
+    }
+
+    /// The program's own end, in order.
+    pub async fn stop(&mut self) {
+        let mut server = self.server.take().expect("it runs");
+        signal(&server, Signal::TERM);
+        let ended = timeout(ENDS_WITHIN, server.wait()).await.expect("an orderly end in time").expect("a status");
+        assert!(ended.success(), "it ended with {ended}:\n{}", self.log());
+    }
+
+    /// kill -9.
+    pub async fn kill(&mut self) {
+        let mut server = self.server.take().expect("it runs");
+        assert!(matches!(server.try_wait(), Ok(None)), "it ended by itself:\n{}", self.log());
+        signal(&server, Signal::KILL);
+        server.wait().await.expect("a status");
+    }
+
+    /// The process id of its Postgres, if one runs.
+    pub fn postmaster(&self) -> Option<Pid> {
+        let file = fs::read_to_string(self.data().join("pg/postmaster.pid")).ok()?;
+        let mut lines = file.lines().map(str::trim);
+        let process = lines.next()?.parse().ok()?;
+        if lines.nth(6) == Some("ready") { Pid::from_raw(process) } else { None }
+    }
+
+    /// The superuser's connection, past everything that the program guards.
+    pub async fn database(&self) -> PgConnection {
+        let data = self.data();
+        // Joined for a moment, to be told where it is: an owner waits at its end for those who stay.
+        let joined = tokio::task::spawn_blocking(move || Embedded::open(&data, Role::Command).map(|it| it.options()));
+        let options: PgConnectOptions = joined.await.expect("a thread").expect("Postgres");
+        PgConnection::connect_with(&options).await.expect("a connection")
+    }
+
+    /// Runs `sql` as the superuser while the program is down.
+    pub async fn offline(&self, sql: &'static str) {
+        let data = self.data();
+        let opened = tokio::task::spawn_blocking(move || Embedded::open(&data, Role::Command));
+        let postgres = opened.await.expect("a thread").expect("Postgres");
+        let mut database = PgConnection::connect_with(&postgres.options()).await.expect("a connection");
+        database.execute(sql).await.expect(sql);
+        database.close().await.expect("a farewell");
+        tokio::task::spawn_blocking(move || postgres.stop()).await.expect("a thread");
+    }
+
+    pub async fn token(&self, email: &str) -> String {
+        let output = self.run(&["token", "create", "--account", email]).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
+    }
+
+    /// What `verify` says of the log.
+    pub async fn verify(&self) -> Value {
+        let output = self.run(&["verify", "--json"]).await;
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().await.expect("the program")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_convoledger")));
+        command.args(arguments).arg("--data").arg(self.data()).kill_on_drop(true).stdin(Stdio::null());
+        command.env_remove("DATABASE_URL").env_remove("CONVOLEDGER_DATA");
+        command
+    }
+
+    /// The end of what the program logged.
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.top.path().join("serve.log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.top.disable_cleanup(true);
+            eprintln!("kept: {}\n{}", self.top.path().display(), self.log());
+        }
+    }
+}
+
+/// One scenario at a time, whoever runs them: their faults are timed.
+async fn turn() -> File {
+    let path = std::env::temp_dir().join("convoledger-torture.lock");
+    let waited = tokio::task::spawn_blocking(move || {
+        let file = File::options().create(true).append(true).open(path).expect("a file");
+        flock(&file, FlockOperation::LockExclusive).expect("a lock");
+        file
+    });
+    waited.await.expect("a thread")
+}
+
+fn signal(process: &Child, signal: Signal) {
+    let id = process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).expect("it runs");
+    kill_process(id, signal).expect("a signal");
+}
