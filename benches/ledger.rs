@@ -1,0 +1,60 @@
+//! What convoledger costs, as ratios to plain Postgres doing the least possible in the same interleaved run.
+//!
+//! `cargo bench --bench ledger -- [part of a figure's name]…`; see `benches/README.md` for what was measured when.
+
+mod append;
+mod batch;
+mod disk;
+mod fold;
+mod import;
+mod ledgers;
+mod limit;
+mod read;
+mod rounds;
+mod text;
+mod transcript;
+mod verify;
+
+use ledgers::Cluster;
+
+/// As the server allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // Cargo adds flags of its own.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
+    let cluster = Cluster::start().await?;
+    for callers in [1, 8, 64] {
+        if asked(&format!("append-{callers}")) {
+            append::measure(&cluster, callers).await?;
+        }
+    }
+    for size in [10, 100] {
+        if asked(&format!("batch-{size}")) {
+            batch::measure(&cluster, size).await?;
+        }
+    }
+    if asked("disk") {
+        disk::measure(&cluster).await?;
+    }
+    if asked("read") {
+        read::measure(&cluster).await?;
+    }
+    if asked("verify") {
+        verify::measure(&cluster).await?;
+    }
+    if asked("import") {
+        import::measure(&cluster).await?;
+    }
+    if asked("transcript") {
+        transcript::measure(&cluster).await?;
+    }
+    if asked("fold") {
+        fold::measure(&cluster).await?;
+    }
+    cluster.stop().await;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Ledgers and databases of one embedded Postgres, fsync on, as the program runs it by default.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use convoledger::clock::Clock;
+use convoledger::database::{APP, Database, Role};
+use convoledger::event::{ConversationId, MessageId, Role as Speaker};
+use convoledger::ledger::{Act, AppendMessage, Command, Start};
+use convoledger::log::{Limits, Log};
+use convoledger::projection::{Engine, Projection};
+use convoledger::random;
+use convoledger::service::{Actor, Order, Outcome, Service};
+use convoledger::vault::{KeyStore, Vault};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Connections of a pool for reads.
+const READERS: u32 = 8;
+/// Connections of the lane's pool: one a flight and one to spare.
+const LANES: u32 = 3;
+
+pub struct Cluster {
+    data: tempfile::TempDir,
+    database: Database,
+}
+
+impl Cluster {
+    pub async fn start() -> anyhow::Result<Self> {
+        let data = tempfile::tempdir()?;
+        // The server may run under an account of its own, which must get through.
+        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o711))?;
+        let database = Database::embedded(&data.path().join("data"), Role::Command).await?;
+        Ok(Self { data, database })
+    }
+
+    pub async fn stop(self) {
+        self.database.close().await;
+    }
+
+    /// A fresh ledger whose `projections` are folded as it grows.
+    pub async fn ledger(&self, projections: &[Projection]) -> anyhow::Result<Ledger> {
+        let (owner, app) = self.create().await?;
+        let database = Database::new(owner, app).await?;
+        database.migrate().await?;
+        let pool = database.pool(READERS);
+        let log = Log::open(pool.clone(), database.pool(LANES), Limits::default()).await?;
+        let keys = self.data.path().join(random::id().to_string());
+        let store = KeyStore::new(keys, None)?;
+        let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await?;
+        let engine = Engine::start(database.pool(READERS), projections, &log.tail().head());
+        let service = Service::new(pool.clone(), log.clone(), vault, engine, Clock::system());
+        let actor = service.register("bench@example.org").await?;
+        Ok(Ledger { pool, log, service, actor })
+    }
+
+    /// How to connect to a fresh, empty database, as its owner.
+    pub async fn empty(&self) -> anyhow::Result<PgConnectOptions> {
+        Ok(self.create().await?.0)
+    }
+
+    async fn create(&self) -> anyhow::Result<(PgConnectOptions, PgConnectOptions)> {
+        let name = format!("bench_{}", random::id().simple());
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut self.database.connect_as_owner().await?).await?;
+        let server = self.database.server().context("the cluster is embedded")?;
+        Ok((server.options().database(&name), server.options_as(APP).database(&name)))
+    }
+}
+
+/// A ledger with one account.
+#[derive(Clone)]
+pub struct Ledger {
+    pub pool: PgPool,
+    pub log: Log,
+    pub service: Service,
+    pub actor: Actor,
+}
+
+impl Ledger {
+    pub async fn start_conversation(&self) -> anyhow::Result<ConversationId> {
+        let conversation = ConversationId(random::id());
+        let start = Start { model: None, provider: None, source: None, origin: None };
+        self.order(conversation, vec![Act::Start(start).into()]).await?;
+        Ok(conversation)
+    }
+
+    pub async fn start_conversations(&self, count: usize) -> anyhow::Result<Vec<ConversationId>> {
+        futures::future::try_join_all((0..count).map(|_| self.start_conversation())).await
+    }
+
+    /// Says `texts` in a conversation, in one order.
+    pub async fn say(&self, conversation: ConversationId, texts: Vec<String>) -> anyhow::Result<u32> {
+        let said = u32::try_from(texts.len())?;
+        let append = |text| Act::Append(AppendMessage::text(MessageId(random::id()), Speaker::User, text)).into();
+        self.order(conversation, texts.into_iter().map(append).collect()).await?;
+        Ok(said)
+    }
+
+    /// Waits until the view shows all that was said.
+    pub async fn caught_up(&self) -> anyhow::Result<()> {
+        let head = self.log.head().await?;
+        Ok(self.service.caught_up(self.actor, Some(head)).await?)
+    }
+
+    async fn order(&self, conversation: ConversationId, commands: Vec<Command>) -> anyhow::Result<()> {
+        let order = Order { conversation, commands, named: None, expected: None };
+        match self.service.execute(self.actor, order).await? {
+            Outcome::Done(_) => Ok(()),
+            outcome => anyhow::bail!("an order was not carried out: {outcome:?}"),
+        }
+    }
+}
+
+/// Both sides of a figure that appends, each for `callers` at once.
+pub async fn both(cluster: &Cluster, callers: usize) -> anyhow::Result<(Ledger, Arc<crate::limit::Limit>)> {
+    Ok((cluster.ledger(&[]).await?, Arc::new(crate::limit::Limit::create(cluster.empty().await?, callers).await?)))
+}

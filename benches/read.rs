@@ -1,0 +1,60 @@
+//! The whole log back in order, facts and words, opened. Against keyset pages of the limit's rows, their JSON read.
+
+use std::time::Duration;
+
+use convoledger::event::Position;
+use convoledger::view::event::EventFilter;
+use sqlx::Row as _;
+
+use crate::ledgers::{Cluster, Ledger};
+use crate::limit::{Limit, Place};
+use crate::rounds::{interleave, rate};
+use crate::text::Prose;
+
+const MESSAGES: usize = 20_000;
+const ORDER: usize = 500;
+const PAGE: u32 = 1_000;
+
+pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
+    let (ledger, limit) = filled(cluster).await?;
+    let ours = async |turn: Duration| {
+        let mut after = Position(0);
+        rate(turn, async || {
+            let page = ledger.service.events(ledger.actor, &EventFilter::default(), after, PAGE).await?;
+            after = page.last().map_or(Position(0), |event| event.recorded.position);
+            Ok(u32::try_from(page.len())?)
+        })
+        .await
+    };
+    let against = async |turn: Duration| pages(&limit, turn).await;
+    interleave("read: the log in order, opened", "events/s", ours, against).await
+}
+
+/// Both with the same messages of a kilobyte.
+pub async fn filled(cluster: &Cluster) -> anyhow::Result<(Ledger, Limit)> {
+    let ledger = cluster.ledger(&[]).await?;
+    let limit = Limit::create(cluster.empty().await?, 1).await?;
+    let mut prose = Prose::new(2)?;
+    for _ in 0..MESSAGES / ORDER {
+        let texts = prose.many(ORDER);
+        limit.insert_many(&mut *limit.client(0).await, Place::first(), &texts).await?;
+        ledger.say(ledger.start_conversation().await?, texts).await?;
+    }
+    Ok((ledger, limit))
+}
+
+/// How many rows of the limit's are read a second, page after page, from the start again at the end.
+pub async fn pages(limit: &Limit, turn: Duration) -> anyhow::Result<f64> {
+    let mut after = 0_i64;
+    rate(turn, async || {
+        let page = sqlx::query(include_str!("limit/sql/page.sql")).bind(after).bind(i64::from(PAGE));
+        let rows = page.fetch_all(&limit.pool).await?;
+        for row in &rows {
+            let _data: serde_json::Value = row.try_get("data")?;
+            let _meta: serde_json::Value = row.try_get("meta")?;
+        }
+        after = rows.last().map_or(Ok(0), |row| row.try_get("position"))?;
+        Ok(u32::try_from(rows.len())?)
+    })
+    .await
+}
