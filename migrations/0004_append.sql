@@ -71,7 +71,11 @@ BEGIN
            array_agg(f.command_digest IS NOT DISTINCT FROM c.digest ORDER BY c.nth)
     INTO seen, seen_at, same
     FROM unnest(command_owner, command_id, command_digest) WITH ORDINALITY AS c (owner, id, digest, nth)
-    LEFT JOIN event AS f ON f.owner_id = c.owner AND f.command_id = c.id AND f.command_nth = 0;
+    -- LIMIT keeps it a look-up by key: a plain join was planned, while the table was new, as a scan of the whole index.
+    LEFT JOIN LATERAL (
+        SELECT e.position, e.recorded_at, e.command_digest FROM event AS e
+        WHERE e.owner_id = c.owner AND e.command_id = c.id AND e.command_nth = 0 LIMIT 1
+    ) AS f ON true;
 
     FOR t IN 1 .. cardinality(target_command) LOOP
         IF target_expected[t] >= 0 AND target_expected[t] <> current[t] OR target_expected[t] = -2 AND current[t] = 0 THEN
