@@ -42,6 +42,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
 /// The conversations of the sample that `CORPUS` names, or else of the fixtures.
 pub fn corpus() -> anyhow::Result<Vec<Transcript>> {
     let fixtures = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/corpus/linear.jsonl");
+    #[allow(clippy::disallowed_methods)] // which corpus a run is of
     let path = std::env::var_os("CORPUS").map_or_else(fixtures, Into::into);
     Ok(format::open(&path)?.filter_map(Result::ok).collect())
 }
