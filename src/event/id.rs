@@ -62,8 +62,6 @@ uuid_kinds! {
     ConversationId,
     /// A message: the id of the event that appended it.
     MessageId,
-    /// A branch, derived from its conversation and number.
-    BranchId,
 }
 
 impl From<AccountId> for OwnerId {
@@ -117,14 +115,6 @@ impl From<MessageId> for EventId {
 impl From<EventId> for MessageId {
     fn from(event: EventId) -> Self {
         Self(event.0)
-    }
-}
-
-impl BranchId {
-    /// The id of branch `number` of `conversation`: UUID v5, so nothing need be stored to know it.
-    #[must_use]
-    pub fn of(conversation: ConversationId, number: BranchNumber) -> Self {
-        Self(Uuid::new_v5(&conversation.0, format!("branch {}", number.0).as_bytes()))
     }
 }
 

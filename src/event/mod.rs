@@ -32,8 +32,8 @@ pub use conversation::{
     ModelSwitched, Origin, Token,
 };
 pub use id::{
-    AccountId, BranchId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId,
-    OwnerId, Place, Position, Segment, StreamId, SubjectId, Version,
+    AccountId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId, Place,
+    Position, Segment, StreamId, SubjectId, Version,
 };
 pub use message::{MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};

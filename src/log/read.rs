@@ -84,13 +84,6 @@ impl Log {
         rows.iter().map(recorded).collect()
     }
 
-    /// The events at these positions, in no order.
-    pub async fn read_positions(&self, positions: &[Position]) -> Result<Vec<Recorded>, sqlx::Error> {
-        let positions: Vec<i64> = positions.iter().map(|position| position.0).collect();
-        let rows = sqlx::query(include_str!("sql/read_positions.sql")).bind(positions).fetch_all(&self.pool).await?;
-        rows.iter().map(recorded).collect()
-    }
-
     /// The events of a command, in order; none when it never went in.
     pub async fn read_command(&self, owner: OwnerId, command: CommandId) -> Result<Vec<Recorded>, sqlx::Error> {
         let first: Option<i64> = sqlx::query_scalar(include_str!("sql/command_first.sql"))
