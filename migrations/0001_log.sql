@@ -47,14 +47,13 @@ CREATE TABLE event (
     CONSTRAINT event_pkey PRIMARY KEY (position),
     CONSTRAINT event_version UNIQUE (owner_id, stream_id, version),
     CONSTRAINT event_id UNIQUE (owner_id, id),
-    CONSTRAINT position_positive CHECK (position > 0),
-    CONSTRAINT version_positive CHECK (version > 0),
+    CONSTRAINT numbers_positive CHECK (least(position, version, segment, depth) > 0),
+    CONSTRAINT place_whole CHECK ((segment IS NULL) = (depth IS NULL)),
     CONSTRAINT kind_length CHECK (char_length(kind) BETWEEN 1 AND 64),
     CONSTRAINT body_length CHECK (pg_column_size(body) <= 65536),
     CONSTRAINT command_digest_length CHECK (octet_length(command_digest) = 16),
     CONSTRAINT words_digest_length CHECK (octet_length(words_digest) BETWEEN 33 AND 33 * 16 AND octet_length(words_digest) % 33 = 0),
-    CONSTRAINT leaf_length CHECK (octet_length(leaf) = 32),
-    CONSTRAINT place_whole CHECK ((segment IS NULL) = (depth IS NULL) AND segment > 0 AND depth > 0)
+    CONSTRAINT leaf_length CHECK (octet_length(leaf) = 32)
 );
 -- A reader of one owner's events pages by this.
 CREATE INDEX event_owner ON event (owner_id, position);

@@ -10,24 +10,38 @@
 -- A command that comes too late or again is data in the answer, never an exception that would fail its neighbours. A
 -- command's events are neighbours in the log. A call holds at most one command a stream, and a command id once.
 
+-- An event without what the lane gives it. Its target counts from 1, its offset within the target from 1, within the
+-- command (nth) from 0.
+CREATE TYPE new_event AS (
+    target integer, "offset" integer, nth smallint, id uuid, actor uuid, correlation uuid, causation uuid,
+    occurred_at timestamptz, segment integer, depth integer, kind text, kind_version smallint, body text,
+    words_digest bytea, digest bytea
+);
+-- A part of words of an event of a command, both counted from 1.
+CREATE TYPE new_words AS (
+    command integer, event integer, part smallint, subject uuid, generation integer, nonce bytea, ciphertext bytea
+);
+
 CREATE FUNCTION append(
+    -- Whether a command may have been here before although its streams are as expected: its caller named it, or it was
+    -- sent and not answered. (If none may and one was, its unique key fails the call.)
+    look boolean,
     -- One element a command. A digest is given when the caller named the command.
     command_owner uuid[], command_id uuid[], command_digest bytea[], command_events integer[],
-    -- One element a stream of a command. Expected: -1 any, -2 exists, 0 none, n exactly version n.
+    -- One element a stream of a command, in the order of the commands. Expected: -1 any, -2 exists, 0 none, n exactly
+    -- version n.
     target_command integer[], target_stream uuid[], target_expected integer[],
-    -- One element an event, in the order of the commands; offset counts within its target from 1.
-    event_target integer[], event_offset integer[], event_nth smallint[], event_id uuid[], event_actor uuid[],
-    event_correlation uuid[], event_causation uuid[], event_occurred_at timestamptz[], event_segment integer[],
-    event_depth integer[], event_kind text[], event_kind_version smallint[], event_body text[],
-    event_words_digest bytea[], event_digest bytea[],
-    -- One element a part of words.
-    words_event integer[], words_part smallint[], words_subject uuid[], words_generation integer[], words_nonce bytea[],
-    words_ciphertext bytea[]
+    -- In the order of the targets.
+    events new_event[],
+    -- In the order of the events.
+    words new_words[]
 ) RETURNS TABLE (
-    -- One row a target: 0 appended, 1 repeated (the first answer), 2 reused (another command has this id), 3 conflict;
-    -- with the version of its stream before the append, or as it is.
-    answer_command integer, answer_verdict integer, answer_position bigint, answer_recorded_at timestamptz,
-    answer_version integer
+    -- One row. The head before the call, the time it was recorded at, and an element a command: 0 appended, 1 repeated,
+    -- 2 reused (another command has this id), 3 conflict. What went in stands behind the head, in the order of the
+    -- commands.
+    answer_head bigint, answer_recorded_at timestamptz, answer_verdict integer[],
+    -- An element a stream of a command: its version before.
+    answer_version integer[]
 ) LANGUAGE plpgsql
 -- Plans are made once and must not depend on how large the log was at that moment.
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
@@ -37,13 +51,12 @@ DECLARE
     head bigint;
     clock timestamptz;
     prefix bytea;
-    micros bytea;
+    middle bytea;
     current integer[];
     seen bigint[];
-    seen_at timestamptz[];
-    same boolean[];
     verdict integer[] := array_fill(0, ARRAY[cardinality(command_id)]);
-    skipped integer[] := array_fill(0, ARRAY[cardinality(command_id)]);
+    -- Events of the commands before each that do not go in.
+    skipped integer[] := verdict;
     passed integer := 0;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
@@ -55,47 +68,52 @@ BEGIN
 
     PERFORM pg_advisory_xact_lock(7163664893726287);
 
-    SELECT e.position, e.recorded_at INTO head, clock FROM event AS e ORDER BY e.position DESC LIMIT 1;
-    head := coalesce(head, 0);
-    clock := greatest(clock_timestamp(), clock);
-    micros := int8send((extract(epoch FROM clock) * 1000000)::bigint);
-
-    SELECT array_agg(coalesce(newest.version, 0) ORDER BY t.nth) INTO current
-    FROM unnest(target_command, target_stream) WITH ORDINALITY AS t (command, stream, nth)
-    LEFT JOIN LATERAL (
-        SELECT e.version FROM event AS e
-        WHERE e.owner_id = command_owner[t.command] AND e.stream_id = t.stream ORDER BY e.version DESC LIMIT 1
-    ) AS newest ON true;
-
-    SELECT array_agg(f.position ORDER BY c.nth), array_agg(f.recorded_at ORDER BY c.nth),
-           array_agg(f.command_digest IS NOT DISTINCT FROM c.digest ORDER BY c.nth)
-    INTO seen, seen_at, same
-    FROM unnest(command_owner, command_id, command_digest) WITH ORDINALITY AS c (owner, id, digest, nth)
-    -- LIMIT keeps it a look-up by key: a plain join was planned, while the table was new, as a scan of the whole index.
-    LEFT JOIN LATERAL (
-        SELECT e.position, e.recorded_at, e.command_digest FROM event AS e
-        WHERE e.owner_id = c.owner AND e.command_id = c.id AND e.command_nth = 0 LIMIT 1
-    ) AS f ON true;
-
-    FOR t IN 1 .. cardinality(target_command) LOOP
-        IF target_expected[t] >= 0 AND target_expected[t] <> current[t] OR target_expected[t] = -2 AND current[t] = 0 THEN
-            verdict[target_command[t]] := 3;
-        END IF;
-    END LOOP;
-    FOR c IN 1 .. cardinality(command_id) LOOP
-        skipped[c] := passed;
-        IF seen[c] IS NOT NULL THEN
-            verdict[c] := CASE WHEN same[c] THEN 1 ELSE 2 END;
-        END IF;
-        IF verdict[c] <> 0 THEN
-            passed := passed + command_events[c];
-        END IF;
-    END LOOP;
-
     -- The leaf record of RFC 6962's tree, after its 0x00: version of the format, then each field behind its length.
-    SELECT '\x0001'::bytea || int4send(octet_length(l.origin)) || convert_to(l.origin, 'UTF8')
-           || '\x00000010' || uuid_send(h.id) || '\x00000008'
-    INTO prefix FROM ledger AS l, history AS h ORDER BY h.since DESC LIMIT 1;
+    SELECT coalesce(newest.position, 0), greatest(clock_timestamp(), newest.recorded_at),
+        '\x0001'::bytea || int4send(octet_length(l.origin)) || convert_to(l.origin, 'UTF8')
+            || '\x00000010' || uuid_send(h.id) || '\x00000008'
+    INTO head, clock, prefix
+    FROM (SELECT (SELECT origin FROM ledger LIMIT 1) AS origin) AS l, (SELECT id FROM history ORDER BY since DESC LIMIT 1) AS h
+    LEFT JOIN (SELECT e.position, e.recorded_at FROM event AS e ORDER BY e.position DESC LIMIT 1) AS newest ON true;
+    middle := '\x00000008'::bytea || int8send((extract(epoch FROM clock) * 1000000)::bigint) || '\x00000020';
+
+    current := ARRAY(
+        SELECT coalesce((
+            SELECT e.version FROM event AS e
+            WHERE e.owner_id = command_owner[t.command] AND e.stream_id = t.stream ORDER BY e.version DESC LIMIT 1
+        ), 0)
+        FROM unnest(target_command, target_stream) AS t (command, stream)
+    );
+    IF look OR current <> target_expected THEN
+        -- LIMIT keeps it a look-up by key: a plain join was planned, while the table was new, as a scan of the index.
+        seen := ARRAY(
+            SELECT (
+                SELECT e.position FROM event AS e
+                WHERE e.owner_id = c.owner AND e.command_id = c.id AND e.command_nth = 0 LIMIT 1
+            )
+            FROM unnest(command_owner, command_id) AS c (owner, id)
+        );
+    END IF;
+
+    -- Mostly every command was decided on what is there, and none was here before.
+    IF current <> target_expected OR array_remove(seen, NULL) <> '{}' THEN
+        FOR t IN 1 .. cardinality(target_command) LOOP
+            IF target_expected[t] >= 0 AND target_expected[t] <> current[t]
+                OR target_expected[t] = -2 AND current[t] = 0 THEN
+                verdict[target_command[t]] := 3;
+            END IF;
+        END LOOP;
+        FOR c IN 1 .. cardinality(command_id) LOOP
+            skipped[c] := passed;
+            IF seen[c] IS NOT NULL THEN
+                verdict[c] := CASE WHEN command_digest[c] IS NOT DISTINCT FROM
+                    (SELECT e.command_digest FROM event AS e WHERE e.position = seen[c]) THEN 1 ELSE 2 END;
+            END IF;
+            IF verdict[c] <> 0 THEN
+                passed := passed + command_events[c];
+            END IF;
+        END LOOP;
+    END IF;
 
     INSERT INTO event (position, recorded_at, occurred_at, owner_id, id, stream_id, command_id, actor_id,
         correlation_id, causation_id, version, segment, depth, kind_version, command_nth, kind, body, command_digest,
@@ -104,40 +122,19 @@ BEGIN
         e.actor, e.correlation, e.causation, at.version, e.segment, e.depth, e.kind_version, e.nth, e.kind,
         e.body::jsonb, CASE WHEN e.nth = 0 THEN command_digest[c.nth] END, e.words_digest,
         sha256(prefix || int8send(at.position) || '\x00000010' || uuid_send(command_owner[c.nth]) || '\x00000010'
-            || uuid_send(target_stream[e.target]) || '\x00000004' || int4send(at.version) || '\x00000008' || micros
-            || '\x00000020' || e.digest)
-    FROM unnest(event_target, event_offset, event_nth, event_id, event_actor, event_correlation, event_causation,
-            event_occurred_at, event_segment, event_depth, event_kind, event_kind_version, event_body,
-            event_words_digest, event_digest) WITH ORDINALITY
-        AS e (target, "offset", nth, id, actor, correlation, causation, occurred_at, segment, depth, kind,
-            kind_version, body, words_digest, digest, ordinal),
+            || uuid_send(target_stream[e.target]) || '\x00000004' || int4send(at.version) || middle || e.digest)
+    FROM unnest(events) WITH ORDINALITY AS e (target, "offset", nth, id, actor, correlation, causation, occurred_at,
+            segment, depth, kind, kind_version, body, words_digest, digest, ordinal),
         LATERAL (SELECT target_command[e.target] AS nth) AS c,
         LATERAL (SELECT head + e.ordinal - skipped[c.nth] AS position, current[e.target] + e."offset" AS version) AS at
     WHERE verdict[c.nth] = 0;
 
     INSERT INTO words (position, owner_id, subject_id, generation, part, nonce, ciphertext)
-    SELECT head + w.event - skipped[c.nth], command_owner[c.nth], w.subject, w.generation, w.part, w.nonce, w.ciphertext
-    FROM unnest(words_event, words_part, words_subject, words_generation, words_nonce, words_ciphertext)
-        AS w (event, part, subject, generation, nonce, ciphertext),
-        LATERAL (SELECT target_command[event_target[w.event]] AS nth) AS c
-    WHERE verdict[c.nth] = 0;
+    SELECT head + w.event - skipped[w.command], command_owner[w.command], w.subject, w.generation, w.part, w.nonce,
+        w.ciphertext
+    FROM unnest(words) AS w
+    WHERE verdict[w.command] = 0;
 
-    -- A command's first event stands behind the events of the commands before it that went in.
-    passed := 0;
-    FOR c IN 1 .. cardinality(command_id) LOOP
-        IF verdict[c] = 0 THEN
-            seen[c] := head + passed + 1;
-            seen_at[c] := clock;
-            passed := passed + command_events[c];
-        END IF;
-    END LOOP;
-    RETURN QUERY
-    SELECT t.command, verdict[t.command], seen[t.command], seen_at[t.command],
-        CASE verdict[t.command] WHEN 1 THEN (
-            SELECT min(e.version) - 1 FROM event AS e
-            WHERE e.position BETWEEN seen[t.command] AND seen[t.command] + command_events[t.command] - 1
-              AND e.stream_id = t.stream
-        ) ELSE current[t.nth] END
-    FROM unnest(target_command, target_stream) WITH ORDINALITY AS t (command, stream, nth);
+    RETURN QUERY SELECT head, clock, verdict, current;
 END;
 $$;

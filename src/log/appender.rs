@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgPool, Postgres};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::append::{Answer, Append, AppendError, Columns};
+use super::append::{Answer, Append, AppendError};
+use super::lane::Call;
 use super::tail::Bell;
 use crate::clock::Clock;
 use crate::event::{CommandId, OwnerId, StreamId};
@@ -66,15 +68,16 @@ struct Job {
     streams: Vec<StreamId>,
     events: usize,
     bytes: usize,
-    columns: Columns,
-    answer: Option<oneshot::Sender<Result<Answer, AppendError>>>,
-    _room: OwnedSemaphorePermit,
+    call: Call,
+    answer: oneshot::Sender<Result<Answer, AppendError>>,
+    room: OwnedSemaphorePermit,
 }
 
 impl Appender {
     pub(super) fn start(lane: PgPool, limits: Limits, bell: Bell) -> Self {
         let (queue, waiting) = mpsc::channel(limits.queue_commands_max);
         let closed = CancellationToken::new();
+        let lane = Lane { pool: lane, idle: Arc::default() };
         let gatherer = Gatherer { lane, limits, bell, waiting, held: Vec::new(), closed: closed.clone() };
         let closing = Arc::new(Mutex::new(Some(tokio::spawn(gatherer.run()))));
         Self { limits, queue, bytes: Arc::new(Semaphore::new(limits.queue_bytes_max)), closing, closed }
@@ -96,9 +99,9 @@ impl Appender {
             streams: append.targets.iter().map(|target| target.stream).collect(),
             events,
             bytes,
-            columns: Columns::of(append),
-            answer: Some(answer),
-            _room: room,
+            call: Call::of(append),
+            answer,
+            room,
         };
         self.queue.try_send(job).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => full(),
@@ -115,8 +118,46 @@ impl Appender {
     }
 }
 
+/// The connections of the flights. They are kept rather than given back: what a pool does around every loan is two more
+/// round trips, and a call of the lane takes little longer than one. A call is never dropped midway, so what comes back
+/// is in no transaction.
+#[derive(Clone)]
+struct Lane {
+    pool: PgPool,
+    idle: Arc<std::sync::Mutex<Vec<PoolConnection<Postgres>>>>,
+}
+
+impl Lane {
+    async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let idle = self.idle().pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.pool.acquire().await,
+        }
+    }
+
+    /// After a failure, none that was made before is trusted: the server may have gone and come again.
+    fn put(&self, connection: PoolConnection<Postgres>, answered: bool) {
+        let mut idle = self.idle();
+        if answered {
+            idle.push(connection);
+        } else {
+            drop(connection.detach());
+            idle.drain(..).for_each(|stale| drop(stale.detach()));
+        }
+    }
+
+    fn give_back(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PoolConnection<Postgres>>> {
+        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 struct Gatherer {
-    lane: PgPool,
+    lane: Lane,
     limits: Limits,
     bell: Bell,
     waiting: mpsc::Receiver<Job>,
@@ -136,6 +177,7 @@ impl Gatherer {
         }
         let all = u32::try_from(self.limits.flights).unwrap_or(u32::MAX);
         let _landed = flights.acquire_many(all).await;
+        self.lane.give_back();
     }
 
     /// The next batch, at most one command a stream; none once the queue was closed and is empty.
@@ -203,15 +245,19 @@ impl Batch {
 }
 
 /// Writes a batch and answers each of its callers. If the whole call fails because of one command, each is tried alone.
-async fn fly(lane: PgPool, mut batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
+async fn fly(lane: Lane, batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
     metrics::histogram!("append_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-    let merged = Columns::merged(batch.iter().map(|job| &job.columns));
-    let answers = batch.iter_mut().filter_map(|job| job.answer.take()).collect::<Vec<_>>();
-    match call(&lane, &merged, patience).await {
+    let (mut whole, mut answers, mut rooms) = (Call::default(), Vec::new(), Vec::new());
+    for Job { call, answer, room, .. } in batch {
+        whole.join(call);
+        answers.push(answer);
+        rooms.push(room);
+    }
+    match call(&lane, &whole, false, patience).await {
         Ok(answered) => land(answers, answered, &bell),
         Err(error) if is_one_commands_fault(&error) => {
-            for (job, answer) in batch.iter().zip(answers) {
-                match call(&lane, &job.columns, patience).await {
+            for (alone, answer) in whole.split().iter().zip(answers) {
+                match call(&lane, alone, true, patience).await {
                     Ok(answered) => land(vec![answer], answered, &bell),
                     Err(error) => drop(answer.send(told(&error, patience))),
                 }
@@ -240,15 +286,16 @@ fn land(answers: Vec<oneshot::Sender<Result<Answer, AppendError>>>, answered: Ve
 
 /// Calls the lane until it answers. A call whose connection broke may have been written: the command ids find out, and
 /// what this call finds repeated is its own first try.
-async fn call(lane: &PgPool, columns: &Columns, patience: Duration) -> Result<Vec<Answer>, sqlx::Error> {
+async fn call(lane: &Lane, call: &Call, look: bool, patience: Duration) -> Result<Vec<Answer>, sqlx::Error> {
     let started = Clock::instant();
     let mut tried = false;
     loop {
         let answered = async {
-            let mut connection = lane.acquire().await?;
+            let mut connection = lane.take().await?;
             let begun = Clock::instant();
-            let answered = columns.call(&mut connection).await;
+            let answered = call.make(look || tried, &mut connection).await;
             metrics::histogram!("append_call_seconds").record(begun.elapsed().as_secs_f64());
+            lane.put(connection, answered.is_ok());
             answered
         };
         match answered.await {

@@ -1,12 +1,12 @@
 //! The append-only log in Postgres. It holds facts in the clear and words sealed; it never sees plaintext.
 //!
-//! Data flows one way: [`Log::append`] through the group-commit [`appender`] and the lane (`migrations/0004_append.sql`)
-//! into `event` and `words`; out again through [`read`] and the [`tail`], both of which check that positions are dense;
+//! Data flows one way: [`Log::append`] through the group-commit [`appender`] and the [`lane`] into `event` and `words`; out again through [`read`] and the [`tail`], both of which check that positions are dense;
 //! and [`verify`] computes every digest again.
 
 mod append;
 mod appender;
 pub mod digest;
+mod lane;
 pub mod merkle;
 pub mod read;
 pub mod tail;

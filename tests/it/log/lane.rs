@@ -51,11 +51,10 @@ async fn append_by_hand(connection: &mut PgConnection, number: u128) -> Result<P
         body: json!({}),
         words_digest: Vec::new(),
     };
-    let call = "SELECT answer_position FROM append(
-        ARRAY[$1], ARRAY[$2], ARRAY[NULL]::bytea[], ARRAY[1], ARRAY[1], ARRAY[$3], ARRAY[-1], ARRAY[1], ARRAY[1],
-        ARRAY[0]::smallint[], ARRAY[$4], ARRAY[$1], ARRAY[NULL]::uuid[], ARRAY[NULL]::uuid[], ARRAY[$5],
-        ARRAY[NULL]::integer[], ARRAY[NULL]::integer[], ARRAY['test.happened'], ARRAY[1]::smallint[], ARRAY['{}'],
-        ARRAY[NULL]::bytea[], ARRAY[$6], '{}', '{}', '{}', '{}', '{}', '{}')";
+    let call = "SELECT answer_head + 1 FROM append(
+        true, ARRAY[$1], ARRAY[$2], ARRAY[NULL]::bytea[], ARRAY[1], ARRAY[1], ARRAY[$3], ARRAY[-1],
+        ARRAY[(1, 1, 0, $4, $1, NULL, NULL, $5, NULL, NULL, 'test.happened', 1, '{}', NULL, $6)::new_event],
+        '{}'::new_words[])";
     let position = sqlx::query_scalar(call)
         .bind(fact.owner.0)
         .bind(fact.command.0)

@@ -1,7 +1,8 @@
 //! A command that comes again: once in the log, and told what it was told at first.
 
 use convoledger::event::{Position, Version};
-use convoledger::log::{Answer, Expected};
+use convoledger::log::{Answer, Append, Expected};
+use convoledger::random;
 use futures::future::join_all;
 
 use super::{OWNER, appended, command, holds, named, open, stream, target, to};
@@ -25,6 +26,28 @@ async fn the_same_command_is_told_what_it_was_told_at_first() {
     assert_eq!(holds(&log).await, Position(7));
     let events = log.read_command(OWNER, command(7)).await.expect("an answer");
     assert_eq!(events.iter().map(|event| event.position.0).collect::<Vec<_>>(), [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_command_without_a_name_that_comes_again_is_found_out_whatever_it_expects() {
+    let database = fresh().await;
+    let log = open(&database).await;
+    for (number, expected) in (1..).zip([Expected::None, Expected::Any, Expected::Exact(Version(0))]) {
+        let nameless = || Append { command: command(number), ..to([target(stream(number), expected, 2)]) };
+        let first = appended(&log, nameless()).await;
+        assert_eq!(log.append(nameless()).await.expect("an answer"), Answer::Repeated(first.clone()));
+        // Among others, and for a stream that is as it expects: then its key alone finds it out.
+        let elsewhere = Append { command: command(number), ..to([target(stream(number + 100), expected, 2)]) };
+        let others = || to([target(stream(random::id().as_u128()), Expected::None, 1)]);
+        let answers = join_all([others(), elsewhere, others()].map(|append| log.append(append))).await;
+        match &answers[..] {
+            [Ok(Answer::Appended(_)), Ok(Answer::Repeated(again)), Ok(Answer::Appended(_))] => {
+                assert_eq!(again.first, first.first);
+            }
+            answers => panic!("{answers:?}"),
+        }
+    }
+    assert_eq!(holds(&log).await, Position(12));
 }
 
 #[tokio::test]
