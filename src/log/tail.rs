@@ -65,7 +65,7 @@ impl Tail {
         let mut tasks = JoinSet::new();
         tasks.spawn(listen(pool.clone(), Arc::clone(&heard), stop.clone()));
         tasks.spawn(ring_others(pool.clone(), bell.own.subscribe(), stop.clone()));
-        tasks.spawn(follow(pool, heard.subscribe(), reached, batches.clone(), stop.clone()));
+        tasks.spawn(follow(pool, heard.subscribe(), bell.own.subscribe(), reached, batches.clone(), stop.clone()));
         Ok(Self { head: seen, bell, batches, tasks: Arc::new(Mutex::new(tasks)), stop })
     }
 
@@ -157,6 +157,7 @@ impl Live {
 async fn follow(
     pool: PgPool,
     mut heard: watch::Receiver<Position>,
+    own: watch::Receiver<Position>,
     reached: watch::Sender<Position>,
     batches: broadcast::Sender<Batch>,
     stop: CancellationToken,
@@ -166,6 +167,13 @@ async fn follow(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = tokio::time::timeout(PATROL, heard.changed()) => {}
+        }
+        // Nobody listens, and what was appended here is known to be there: on patrol, and when others rang, the log is asked.
+        let own = *own.borrow();
+        if own > at && batches.receiver_count() == 0 {
+            at = own;
+            reach(&reached, at);
+            continue;
         }
         loop {
             let before = at;
@@ -180,8 +188,7 @@ async fn follow(
             if at == before {
                 break;
             }
-            metrics::gauge!("log_head").set(position_gauge(at));
-            raise(&reached, at);
+            reach(&reached, at);
         }
     }
 }
@@ -236,6 +243,11 @@ async fn ring_others(pool: PgPool, mut own: watch::Receiver<Position>, stop: Can
         }
         tokio::time::sleep(RING).await;
     }
+}
+
+fn reach(reached: &watch::Sender<Position>, position: Position) {
+    metrics::gauge!("log_head").set(position_gauge(position));
+    raise(reached, position);
 }
 
 /// Sets `watched` to `position` if that is higher.
