@@ -5,6 +5,7 @@ mod close;
 mod execute;
 mod import;
 mod read;
+mod scan;
 mod seal;
 mod state;
 mod watch;

@@ -3,4 +3,5 @@
 mod import;
 mod isolation;
 mod racing;
+mod scan;
 mod watch;
