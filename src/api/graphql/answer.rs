@@ -24,13 +24,16 @@ pub mod code {
     pub const FORBIDDEN: &str = "FORBIDDEN";
     /// We are overloaded: repeat after `extensions.retryAfter` seconds. HTTP says 503.
     pub const UNAVAILABLE: &str = "UNAVAILABLE";
+    /// The viewer asks for more than it may in a minute: repeat after `extensions.retryAfter` seconds. HTTP says 429.
+    pub const RATE_LIMITED: &str = "RATE_LIMITED";
     /// The time for an answer is over. HTTP says 504.
     pub const TIMEOUT: &str = "TIMEOUT";
     /// Our fault; `extensions.id` finds it in the server's log.
     pub const INTERNAL: &str = "INTERNAL";
 }
 
-/// The extension by which an [`UNAVAILABLE`](code::UNAVAILABLE) error says when to come back, in seconds.
+/// The extension by which an [`UNAVAILABLE`](code::UNAVAILABLE) or a [`RATE_LIMITED`](code::RATE_LIMITED) error says when
+/// to come back, in seconds.
 pub const RETRY_AFTER: &str = "retryAfter";
 
 /// One response, as it goes out.
@@ -53,9 +56,7 @@ impl Answer {
 
     /// An answer that asks to be asked again.
     pub fn unavailable(message: &str, retry_after: Duration) -> Self {
-        let mut error = error(code::UNAVAILABLE, message);
-        set(&mut error, RETRY_AFTER, retry_after.as_secs().max(1));
-        Self::from_error(error)
+        Self::from_error(later(code::UNAVAILABLE, message, retry_after))
     }
 
     pub fn from_error(error: ServerError) -> Self {
@@ -79,13 +80,14 @@ impl Answer {
         self.errors.iter().any(|error| extension(error, "code").is_some_and(|value| *value == Value::from(code)))
     }
 
-    /// After how many seconds it is worth asking again; `None` when this is no matter of load.
+    /// After how many seconds it is worth asking again; `None` when time changes nothing.
     pub fn retry_after(&self) -> Option<u64> {
         let seconds = |error| match extension(error, RETRY_AFTER) {
             Some(Value::Number(seconds)) => seconds.as_u64(),
             _ => None,
         };
-        self.says(code::UNAVAILABLE).then(|| self.errors.iter().filter_map(seconds).max().unwrap_or(1))
+        (self.says(code::UNAVAILABLE) || self.says(code::RATE_LIMITED))
+            .then(|| self.errors.iter().filter_map(seconds).max().unwrap_or(1))
     }
 
     /// Counts it as the answer of one request.
@@ -95,6 +97,7 @@ impl Answer {
             _ if self.says(code::INTERNAL) => "internal",
             _ if self.says(code::TIMEOUT) => "timeout",
             _ if self.says(code::UNAVAILABLE) => "unavailable",
+            _ if self.says(code::RATE_LIMITED) => "rate_limited",
             _ if self.is_refusal() => "refused",
             _ => "errors",
         };
@@ -121,6 +124,18 @@ impl From<Response> for Answer {
 pub(super) fn error(code: &str, message: impl Into<String>) -> ServerError {
     let mut error = ServerError::new(message, None);
     set(&mut error, "code", code);
+    error
+}
+
+/// An error of one who asks too much.
+pub(super) fn rate_limited(message: &str, retry_after: Duration) -> ServerError {
+    later(code::RATE_LIMITED, message, retry_after)
+}
+
+fn later(code: &str, message: &str, retry_after: Duration) -> ServerError {
+    let mut error = error(code, message);
+    let seconds = retry_after.as_millis().div_ceil(1_000).max(1);
+    set(&mut error, RETRY_AFTER, u64::try_from(seconds).unwrap_or(u64::MAX));
     error
 }
 

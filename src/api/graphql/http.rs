@@ -177,6 +177,7 @@ impl Refusal {
 /// The status by which each form tells how it went.
 fn status(answer: &Answer, media: Media) -> StatusCode {
     match media {
+        _ if answer.says(code::RATE_LIMITED) => StatusCode::TOO_MANY_REQUESTS,
         _ if answer.retry_after().is_some() => StatusCode::SERVICE_UNAVAILABLE,
         _ if answer.says(code::TIMEOUT) => StatusCode::GATEWAY_TIMEOUT,
         Media::Graphql if answer.is_refusal() && answer.says(code::INTERNAL) => StatusCode::INTERNAL_SERVER_ERROR,

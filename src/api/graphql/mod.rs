@@ -9,6 +9,7 @@ mod account;
 mod answer;
 mod asker;
 mod branch;
+mod budget;
 mod conversation;
 mod cursor;
 mod event;

@@ -6,6 +6,7 @@ use async_graphql::dataloader::DataLoader;
 use async_graphql::{Schema, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
 
+use super::budget::Budget;
 use super::cursor::Cursors;
 use super::gate::{Denied, Gate};
 use super::limits;
@@ -25,7 +26,7 @@ pub fn printed() -> String {
 /// The one way in: `service` behind its schema, its limits and its tokens.
 pub fn gate(service: Service, shutdown: CancellationToken) -> Arc<Gate<Ledger, Actor>> {
     let cursors = Cursors::new(service.vault().derive("convoledger cursor v1"), service.log().identity().history);
-    let schema = builder().data(service.clone()).data(cursors).finish();
+    let schema = builder().extension(Budget::<Actor>::new()).data(service.clone()).data(cursors).finish();
     let keeper = service.clone();
     let authenticate = move |token: String| {
         let service = keeper.clone();
