@@ -1,30 +1,33 @@
 //! The whole log back in order, facts and words, opened. Against keyset pages of the limit's rows, their JSON read.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use convoledger::event::Position;
-use convoledger::view::event::EventFilter;
+use futures::StreamExt as _;
 use sqlx::Row as _;
 
 use crate::ledgers::{Cluster, Ledger};
 use crate::limit::{Limit, Place};
-use crate::rounds::{interleave, rate};
+use crate::rounds::{Turn, interleave, rate};
 use crate::text::Prose;
 
 const MESSAGES: usize = 20_000;
 const ORDER: usize = 500;
-const PAGE: u32 = 1_000;
+/// Rows in a page of the limit's.
+const PAGE: i64 = 1_000;
 
 pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let (ledger, limit) = filled(cluster).await?;
     let ours = async |turn: Duration| {
-        let mut after = Position(0);
-        rate(turn, async || {
-            let page = ledger.service.events(ledger.actor, &EventFilter::default(), after, PAGE).await?;
-            after = page.last().map_or(Position(0), |event| event.recorded.position);
-            Ok(u32::try_from(page.len())?)
-        })
-        .await
+        let (turn, mut done) = (Turn::begin(turn), 0);
+        while turn.goes_on() {
+            let mut pages = pin!(ledger.service.scan(Position(0)));
+            while let Some(page) = pages.next().await.filter(|_| turn.goes_on()) {
+                done += u32::try_from(page?.len())?;
+            }
+        }
+        Ok(turn.rate(done))
     };
     let against = async |turn: Duration| pages(&limit, turn).await;
     interleave("read: the log in order, opened", "events/s", ours, against).await
@@ -47,7 +50,7 @@ pub async fn filled(cluster: &Cluster) -> anyhow::Result<(Ledger, Limit)> {
 pub async fn pages(limit: &Limit, turn: Duration) -> anyhow::Result<f64> {
     let mut after = 0_i64;
     rate(turn, async || {
-        let page = sqlx::query(include_str!("limit/sql/page.sql")).bind(after).bind(i64::from(PAGE));
+        let page = sqlx::query(include_str!("limit/sql/page.sql")).bind(after).bind(PAGE);
         let rows = page.fetch_all(&limit.pool).await?;
         for row in &rows {
             let _data: serde_json::Value = row.try_get("data")?;

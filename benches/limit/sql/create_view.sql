@@ -1,12 +1,5 @@
+-- The tables of the view that a live append touches, as the view has them.
 DROP SCHEMA IF EXISTS bare CASCADE;
 CREATE SCHEMA bare;
-CREATE TABLE bare.conversation (
-    owner_id      uuid        NOT NULL,
-    id            uuid        NOT NULL,
-    updated_at    timestamptz NOT NULL,
-    position      bigint      NOT NULL,
-    version       integer     NOT NULL,
-    message_count bigint      NOT NULL,
-    size_bytes    bigint      NOT NULL,
-    PRIMARY KEY (owner_id, id)
-) WITH (fillfactor = 80)
+CREATE TABLE bare.conversation (LIKE conversation.conversation INCLUDING ALL) WITH (fillfactor = 80);
+CREATE TABLE bare.branch (LIKE conversation.branch INCLUDING ALL) WITH (fillfactor = 80)
