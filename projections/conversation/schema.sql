@@ -39,7 +39,6 @@ CREATE TABLE conversation (
     PRIMARY KEY (owner_id, id)
 -- Every append updates its conversation: with room on the page, and no index on anything that changes, in place (HOT).
 ) WITH (fillfactor = 80);
-CREATE INDEX conversation_created ON conversation (owner_id, created_at, id);
 
 CREATE TABLE branch (
     created_at      timestamptz NOT NULL,
@@ -72,7 +71,6 @@ CREATE TABLE segment (
     fork_depth      integer NOT NULL CHECK (fork_depth >= 0),
     PRIMARY KEY (owner_id, conversation_id, number)
 );
-CREATE INDEX segment_fork ON segment (owner_id, conversation_id, fork_segment, fork_depth);
 
 -- What was later thought of a message. A message that nothing was thought of goes without a row.
 CREATE TABLE message (

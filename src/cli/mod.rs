@@ -12,6 +12,7 @@ mod migrate;
 mod open;
 mod output;
 mod projections;
+mod rebuild;
 mod serve;
 mod token;
 mod verify;
@@ -58,6 +59,7 @@ enum Command {
     Verify(verify::Verify),
     Token(token::TokenCommand),
     Projections(projections::Projections),
+    Rebuild(rebuild::RebuildCommand),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -78,6 +80,7 @@ impl Cli {
             Command::Verify(verify) => verify.run(place).await,
             Command::Token(token) => token.run(place).await,
             Command::Projections(projections) => projections.run(place).await,
+            Command::Rebuild(rebuild) => rebuild.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place),

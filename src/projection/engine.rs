@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::status::{is_missing, status_of};
+use super::status::{is_missing, qualified, status_of};
 use super::{FoldError, Folded, Projection, State, Status};
 use crate::clock::Clock;
 use crate::event::Position;
@@ -282,7 +282,7 @@ impl Projector {
             tracing::error!(projection = self.projection.name, error = text, "the projection stands still");
         }
         if error.is_poison() {
-            let statement = self.projection.qualified(include_str!("sql/fail.sql"));
+            let statement = qualified(self.projection.name, include_str!("sql/fail.sql"));
             let position = self.progress.borrow().0;
             let stored = sqlx::query(AssertSqlSafe(statement)).bind(position).bind(&text).execute(&self.pool).await;
             if let Err(error) = stored {

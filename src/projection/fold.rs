@@ -47,16 +47,24 @@ impl Projection {
     /// # Errors
     /// If the database refuses; most often because the role may not CREATE in it.
     pub async fn create(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        if self.exists(&mut *pool.acquire().await?).await? {
+        self.create_in(self.name, Indexes::Now, pool).await
+    }
+
+    /// As [`create`](Self::create), in whatever schema.
+    pub(super) async fn create_in(&self, schema: &str, indexes: Indexes, pool: &PgPool) -> Result<(), sqlx::Error> {
+        if exists(schema, &mut *pool.acquire().await?).await? {
             return Ok(());
         }
         let mut transaction = pool.begin().await?;
-        sqlx::query(include_str!("sql/lock.sql")).bind(self.name).execute(&mut *transaction).await?;
-        if !self.exists(&mut transaction).await? {
-            let schema = format!("CREATE SCHEMA IF NOT EXISTS {}", self.name);
-            sqlx::query(AssertSqlSafe(schema)).execute(&mut *transaction).await?;
-            self.enter(&mut transaction).await?;
+        sqlx::query(include_str!("sql/lock.sql")).bind(schema).execute(&mut *transaction).await?;
+        if !exists(schema, &mut transaction).await? {
+            let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+            sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await?;
+            enter(schema, &mut transaction).await?;
             sqlx::raw_sql(self.schema).execute(&mut *transaction).await?;
+            if matches!(indexes, Indexes::Now) {
+                sqlx::raw_sql(self.index).execute(&mut *transaction).await?;
+            }
             sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(&mut *transaction).await?;
             sqlx::query(include_str!("sql/insert_progress.sql"))
                 .bind(self.fingerprint().as_slice())
@@ -71,10 +79,21 @@ impl Projection {
     ///
     /// Not to be dropped half-way: a connection must not go back to its pool inside a transaction.
     pub async fn fold(&self, pool: &PgPool, after: Position, last: Position) -> Result<Folded, FoldError> {
+        self.fold_in(self.name, pool, after, last).await
+    }
+
+    /// As [`fold`](Self::fold), into whatever schema.
+    pub(super) async fn fold_in(
+        &self,
+        schema: &str,
+        pool: &PgPool,
+        after: Position,
+        last: Position,
+    ) -> Result<Folded, FoldError> {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
         let mut transaction = connection.begin_with(begin).await.map_err(|source| self.database(source))?;
-        match self.fold_in(&mut transaction, after, last).await {
+        match self.fold_within(schema, &mut transaction, after, last).await {
             Ok(Folded::Done) => match transaction.commit().await {
                 Ok(()) => Ok(Folded::Done),
                 Err(source) => self.judge(source, after, last),
@@ -87,13 +106,15 @@ impl Projection {
         }
     }
 
-    async fn fold_in(
+    /// What a fold does inside of its transaction.
+    pub(super) async fn fold_within(
         &self,
+        schema: &str,
         transaction: &mut Transaction<'_, Postgres>,
         after: Position,
         last: Position,
     ) -> Result<Folded, FoldError> {
-        self.enter(transaction).await.map_err(|source| self.database(source))?;
+        enter(schema, transaction).await.map_err(|source| self.database(source))?;
         let claimed = sqlx::query(include_str!("sql/claim.sql"))
             .bind(after.0)
             .bind(last.0)
@@ -136,17 +157,27 @@ impl Projection {
         }
     }
 
-    async fn exists(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar(include_str!("sql/exists.sql")).bind(self.name).fetch_one(connection).await
-    }
-
-    async fn enter(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("sql/settings.sql")).bind(self.name).execute(connection).await.map(drop)
-    }
-
     pub(super) const fn database(&self, source: sqlx::Error) -> FoldError {
         FoldError::Database { projection: self.name, source }
     }
+}
+
+/// When the indexes that only readers need are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Indexes {
+    Now,
+    /// Once the rows are there: faster than row by row.
+    Later,
+}
+
+/// Whether a schema holds the rows of a projection.
+pub(super) async fn exists(schema: &str, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(include_str!("sql/exists.sql")).bind(schema).fetch_one(connection).await
+}
+
+/// From here to the transaction's end, unqualified tables are those of `schema`.
+pub(super) async fn enter(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/settings.sql")).bind(schema).execute(connection).await.map(drop)
 }
 
 /// Every kind and version that this program can read.

@@ -7,6 +7,8 @@ pub struct Projection {
     pub name: &'static str,
     /// Its tables. The first line is the question that it answers.
     pub schema: &'static str,
+    /// Indexes that readers need and the fold does not: after a rebuild they are made when the rows are there.
+    pub index: &'static str,
     /// One statement that folds the events in ($1, $2].
     pub apply: &'static str,
 }
@@ -14,6 +16,7 @@ pub struct Projection {
 pub const CONVERSATION: Projection = Projection {
     name: "conversation",
     schema: include_str!("../../projections/conversation/schema.sql"),
+    index: include_str!("../../projections/conversation/index.sql"),
     apply: include_str!("../../projections/conversation/apply.sql"),
 };
 
@@ -27,7 +30,7 @@ impl Projection {
     /// Changes with every byte that its rows depend on: rows of another fingerprint are outdated.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for file in [self.name, self.schema, self.apply] {
+        for file in [self.name, self.schema, self.index, self.apply] {
             hasher.update(&(file.len() as u64).to_be_bytes()).update(file.as_bytes());
         }
         *hasher.finalize().as_bytes()
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn text_that_moves_from_file_to_file_is_another_projection() {
-        let one = Projection { name: "p", schema: "ab", apply: "c" };
+        let one = Projection { name: "p", schema: "ab", index: "", apply: "c" };
         assert_ne!(one.fingerprint(), Projection { schema: "a", apply: "bc", ..one }.fingerprint());
         assert_eq!(one.fingerprint(), one.fingerprint());
     }

@@ -80,14 +80,19 @@ pub(super) async fn status_of(projection: &Projection, pool: &PgPool) -> Result<
 
 impl Projection {
     pub(super) async fn standing(&self, pool: &PgPool) -> Result<Standing, sqlx::Error> {
-        let statement = self.qualified(include_str!("sql/standing.sql"));
-        sqlx::query(AssertSqlSafe(statement)).fetch_one(pool).await.and_then(|row| Standing::read(&row))
+        standing_in(self.name, pool).await
     }
+}
 
-    /// `statement` for use outside of a transaction, where no search path is set.
-    pub(super) fn qualified(&self, statement: &str) -> String {
-        statement.replace(" progress", &format!(" {}.progress", self.name))
-    }
+/// Where the rows in `schema` stand.
+pub(super) async fn standing_in(schema: &str, pool: &PgPool) -> Result<Standing, sqlx::Error> {
+    let statement = qualified(schema, include_str!("sql/standing.sql"));
+    sqlx::query(AssertSqlSafe(statement)).fetch_one(pool).await.and_then(|row| Standing::read(&row))
+}
+
+/// `statement` for use where no search path is set.
+pub(super) fn qualified(schema: &str, statement: &str) -> String {
+    statement.replace(" progress", &format!(" {schema}.progress"))
 }
 
 pub(super) struct Standing {
@@ -95,7 +100,7 @@ pub(super) struct Standing {
     pub head: Position,
     pub lag_ms: i64,
     error: Option<String>,
-    fingerprint: Vec<u8>,
+    pub fingerprint: Vec<u8>,
 }
 
 impl Standing {

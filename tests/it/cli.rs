@@ -66,6 +66,33 @@ fn a_flipped_byte_is_found_and_named() {
 }
 
 #[test]
+fn a_view_is_rebuilt_beside_a_running_server() {
+    let ledger = Ledger::new();
+    let tree = fixture("chatgpt/librechat-chatgpt-tree.json");
+    ledger.run(&["import", "--account", "a@b.org", &tree]);
+    let (_server, _) = ledger.serve();
+    let rebuilt = json(&ledger.run(&["rebuild", "--json"]));
+    let view = &rebuilt["rebuilt"][0];
+    assert_eq!((&view["name"], &view["became"]), (&"conversation".into(), &"replaced".into()), "{rebuilt}");
+    assert_eq!(view["differences"], Value::Array(Vec::new()));
+
+    let doctor = json(&ledger.run(&["doctor", "--json"]));
+    let url = doctor["database"]["url"].as_str().expect("a URL").to_owned();
+    change_as_superuser(&url, "UPDATE conversation.conversation SET message_count = 99");
+    let drifted = ledger.run_to(1, &["rebuild", "conversation", "--compare"]);
+    assert!(text(&drifted).contains("the live rows differed:\n  conversation\n    - ("), "{drifted:?}");
+    ledger.run_to(1, &["rebuild", "conversation"]);
+    assert!(text(&ledger.run(&["rebuild", "--compare"])).contains("the live rows were the same"));
+    ledger.run(&["rebuild", "--rollback"]);
+    ledger.run_to(1, &["rebuild", "--compare"]);
+    ledger.run(&["rebuild", "--rollback"]);
+    ledger.run(&["rebuild", "--drop-old"]);
+    assert!(ledger.fail(&["rebuild", "--rollback"]).contains("has no former rows"));
+    let unknown = ledger.run_to(2, &["rebuild", "nothing"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: conversation"), "{unknown:?}");
+}
+
+#[test]
 fn what_cannot_be_taken_is_said_and_the_rest_is_taken() {
     let ledger = Ledger::new();
     let strange = ledger.directory.path().join("strange.json");
@@ -144,16 +171,20 @@ impl Ledger {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.run_to(0, arguments)
+    }
+
+    /// Runs it to this exit code.
+    fn run_to(&self, code: i32, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output().expect("it runs");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         output
     }
 
     /// What it complains of.
     fn fail(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        let said = String::from_utf8_lossy(&self.run_to(1, arguments).stderr).into_owned();
         assert!(said.contains("error: "), "{said}");
         said
     }

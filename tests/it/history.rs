@@ -115,6 +115,20 @@ impl History {
     }
 }
 
+/// A conversation of `messages` messages.
+pub fn chat(messages: u32) -> History {
+    use convoledger::event::{MessageId, Role};
+    use convoledger::ledger::{Act, AppendMessage, Start};
+    let (owner, conversation) = (OwnerId(convoledger::random::id()), ConversationId(convoledger::random::id()));
+    let mut history = History::default();
+    history.carry_out(owner, conversation, Act::Start(Start::default()), 0);
+    for _ in 0..messages {
+        let message = AppendMessage::text(MessageId(convoledger::random::id()), Role::User, "hello");
+        history.carry_out(owner, conversation, Act::Append(message), 0);
+    }
+    history
+}
+
 pub async fn head(pool: &PgPool) -> Position {
     let head = sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM event").fetch_one(pool).await;
     Position(head.expect("the log answers"))

@@ -8,6 +8,7 @@ mod history;
 mod log;
 mod plans;
 mod projection;
+mod rebuild;
 mod rules;
 mod service;
 mod support;

@@ -17,7 +17,7 @@ use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 
-use crate::history::{History, Told, asked, head, write};
+use crate::history::{History, Told, asked, chat, head, write};
 use crate::support::postgres::fresh;
 
 const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
@@ -26,6 +26,7 @@ const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
 const SEEN: Projection = Projection {
     name: "seen",
     schema: "-- Which events were folded, and how often?\nCREATE TABLE seen (position bigint);",
+    index: "CREATE INDEX seen_position ON seen (position)",
     apply: "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2",
 };
 
@@ -192,20 +193,6 @@ async fn a_projection_that_is_dropped_folds_again() {
     engine.wait("conversation", last, Duration::from_secs(5)).await.expect("folded again");
     assert_eq!(count(&pool, "conversation.conversation").await, 2);
     engine.stop().await;
-}
-
-/// A conversation of `messages` messages.
-fn chat(messages: u32) -> History {
-    use convoledger::event::{MessageId, Role};
-    use convoledger::ledger::{Act, AppendMessage, Start};
-    let (owner, conversation) = (OwnerId(convoledger::random::id()), ConversationId(convoledger::random::id()));
-    let mut history = History::default();
-    history.carry_out(owner, conversation, Act::Start(Start::default()), 0);
-    for _ in 0..messages {
-        let message = AppendMessage::text(MessageId(convoledger::random::id()), Role::User, "hello");
-        history.carry_out(owner, conversation, Act::Append(message), 0);
-    }
-    history
 }
 
 /// What only the owner of the tables can do, and only by turning the trigger off.

@@ -326,7 +326,8 @@ async fn every_statement_is_one_that_the_database_takes() {
     let mut prepared = 0;
     for folder in ["src/view/sql", "src/projection/sql", "projections/conversation"] {
         for file in fs::read_dir(root.join(folder)).expect("a folder").flatten().map(|entry| entry.path()) {
-            if file.ends_with("schema.sql") {
+            // Of these, each is many statements; the projection was created with them.
+            if file.ends_with("schema.sql") || file.ends_with("index.sql") {
                 continue;
             }
             let statement = fs::read_to_string(&file).expect("SQL is text");

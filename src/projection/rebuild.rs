@@ -1,0 +1,345 @@
+//! A view made anew beside the live one, which goes on being read and folded, and then put in its place by renaming.
+//!
+//! The rows of `x` are made in the schema `x_next`, in large ranges that each commit with their progress: if this is
+//! killed, the next rebuild goes on where it was. What was live is kept as `x_old`, until the next rebuild or until it is
+//! dropped. A fold has no side effects, so nothing but rows is made again.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::fold::{Indexes, enter, exists};
+use super::status::{is_missing, qualified, standing_in};
+use super::{FoldError, Folded, Projection};
+use crate::clock::Clock;
+use crate::event::Position;
+
+/// Events in one transaction.
+const RANGE_EVENTS_MAX: i64 = 20_000;
+/// Events that may be left for the last transaction, which holds the live fold up.
+const REST_EVENTS_MAX: i64 = 1_000;
+/// Rows of a table that are told when it differs.
+const EXAMPLES_MAX: usize = 10;
+
+/// One rebuild of one projection.
+pub struct Rebuild<'a> {
+    pub projection: Projection,
+    pub pool: &'a PgPool,
+    /// Events a second at most, to leave the rest of the machine to others.
+    pub throttle: Option<NonZeroU32>,
+    /// Ends it between two ranges; what is made stays for the next one.
+    pub stop: CancellationToken,
+}
+
+/// What became of a rebuild.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Where the new rows stand.
+    pub position: Position,
+    /// Whether the live rows were made by another version of the folder: then they may well differ.
+    pub outdated: bool,
+    /// How the live rows differ from the new ones; none when there was nothing to compare with.
+    pub differences: Option<Vec<Difference>>,
+}
+
+/// A table whose live rows are not those that the log folds to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub table: String,
+    /// Some rows that only the live table has, and some that only the new one has. They hold facts, never words.
+    pub only_live: Vec<String>,
+    pub only_new: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    #[error(transparent)]
+    Fold(#[from] FoldError),
+    #[error("rebuilding `{projection}` was stopped at event {position}; the next rebuild goes on from there")]
+    Stopped { projection: &'static str, position: Position },
+    #[error("another rebuild of `{projection}` was faster: its rows are in place")]
+    Overtaken { projection: &'static str },
+    #[error(
+        "`{projection}` has no former rows: they are kept by a rebuild, until the next one or until they are dropped"
+    )]
+    NothingOld { projection: &'static str },
+    #[error("`{projection}` cannot be rebuilt now")]
+    Database { projection: &'static str, source: sqlx::Error },
+}
+
+impl Rebuild<'_> {
+    /// Makes the rows anew, compares, and puts them in place. `told` hears how far it is, and how far it must go.
+    pub async fn replace(&self, told: impl FnMut(Position, Position)) -> Result<Rebuilt, RebuildError> {
+        self.make(told, true).await
+    }
+
+    /// Makes the rows anew, compares, and drops them again.
+    pub async fn compare(&self, told: impl FnMut(Position, Position)) -> Result<Rebuilt, RebuildError> {
+        self.make(told, false).await
+    }
+
+    async fn make(&self, told: impl FnMut(Position, Position), keep: bool) -> Result<Rebuilt, RebuildError> {
+        self.begin().await.map_err(|source| self.database(source))?;
+        self.catch_up(told).await?;
+        self.index().await.map_err(|source| self.database(source))?;
+        self.finish(keep).await
+    }
+
+    /// The new schema: that of a rebuild that was killed, if it was of the same folder.
+    async fn begin(&self) -> Result<(), sqlx::Error> {
+        let next = self.next();
+        match standing_in(&next, self.pool).await {
+            Ok(standing) if standing.fingerprint == self.projection.fingerprint() => return Ok(()),
+            Ok(_) => drop_schema(&next, &mut *self.pool.acquire().await?).await?,
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.projection.create_in(&next, Indexes::Later, self.pool).await
+    }
+
+    /// Folds until little is left.
+    async fn catch_up(&self, mut told: impl FnMut(Position, Position)) -> Result<(), RebuildError> {
+        let next = self.next();
+        let mut range = RANGE_EVENTS_MAX;
+        loop {
+            let standing = standing_in(&next, self.pool).await.map_err(|source| self.database(source))?;
+            let (position, head) = (standing.position, standing.head);
+            told(position, head);
+            if head.0 - position.0 <= REST_EVENTS_MAX {
+                return Ok(());
+            }
+            if self.stop.is_cancelled() {
+                return Err(RebuildError::Stopped { projection: self.projection.name, position });
+            }
+            let last = Position(head.0.min(position.0 + range));
+            let rest = self
+                .throttle
+                .map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
+            match self.projection.fold_in(&next, self.pool, position, last).await {
+                Ok(Folded::Done) => range = (range * 2).min(RANGE_EVENTS_MAX),
+                Ok(Folded::Elsewhere) => {}
+                // Which event it is that does not fold is found by halving.
+                Err(error) if error.is_poison() && last.0 - position.0 > 1 => range = (last.0 - position.0) / 2,
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(rest) = rest {
+                tokio::select! { () = self.stop.cancelled() => {}, () = sleep_until(rest) => {} }
+            }
+        }
+    }
+
+    /// The indexes that the fold did without. They are there already when a former rebuild was killed behind them.
+    async fn index(&self) -> Result<(), sqlx::Error> {
+        let mut transaction = self.pool.begin().await?;
+        enter(&self.next(), &mut transaction).await?;
+        match sqlx::raw_sql(self.projection.index).execute(&mut *transaction).await {
+            Err(error) if is_there_already(&error) => transaction.rollback().await,
+            Err(error) => Err(error),
+            Ok(_) => transaction.commit().await,
+        }
+    }
+
+    /// Holds the live rows where they are, brings the new ones there, compares, and lets one of both go: one transaction.
+    async fn finish(&self, keep: bool) -> Result<Rebuilt, RebuildError> {
+        let (live, next) = (self.projection.name, self.next());
+        let database = |source| self.database(source);
+        let outdated = match standing_in(live, self.pool).await {
+            Ok(standing) => standing.fingerprint != self.projection.fingerprint(),
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(database(error)),
+        };
+        let suspects = self.suspects().await.map_err(database)?;
+        let mut transaction = self.pool.begin().await.map_err(database)?;
+        enter(&next, &mut transaction).await.map_err(database)?;
+        let held = if exists(live, &mut transaction).await.map_err(database)? {
+            Some(hold(live, &mut transaction).await.map_err(database)?)
+        } else {
+            None
+        };
+        let mut position = match hold(&next, &mut transaction).await {
+            Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: live }),
+            position => position.map_err(database)?,
+        };
+        if let Some(held) = held.filter(|held| *held > position) {
+            match self.projection.fold_within(&next, &mut transaction, position, held).await? {
+                Folded::Done => position = held,
+                Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: live }),
+            }
+        }
+        let differences = match held {
+            Some(held) if held == position => {
+                Some(self.differences(suspects.as_deref(), &mut transaction).await.map_err(database)?)
+            }
+            _ => None,
+        };
+        self.settle(keep, held.is_some(), &mut transaction).await.map_err(database)?;
+        transaction.commit().await.map_err(database)?;
+        Ok(Rebuilt { position, outdated, differences })
+    }
+
+    /// Tables whose rows are not alike, looked at while the live fold goes on. Both sides must stand at one position for
+    /// that; where they do not come to, all tables are suspect.
+    async fn suspects(&self) -> Result<Option<Vec<String>>, sqlx::Error> {
+        let (live, next) = (self.projection.name, self.next());
+        let mut snapshot = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
+        if !exists(live, &mut snapshot).await? {
+            return snapshot.rollback().await.map(|()| None);
+        }
+        let at = position(live, &mut snapshot).await?;
+        let lives = hashes(live, &mut snapshot).await?;
+        snapshot.rollback().await?;
+        let mut stands = standing_in(&next, self.pool).await?.position;
+        if stands < at && matches!(self.projection.fold_in(&next, self.pool, stands, at).await, Ok(Folded::Done)) {
+            stands = at;
+        }
+        if stands != at {
+            return Ok(None);
+        }
+        let news = hashes(&next, &mut *self.pool.acquire().await?).await?;
+        Ok(Some(lives.into_iter().filter(|table| !news.contains(table)).map(|(table, _)| table).collect()))
+    }
+
+    async fn differences(
+        &self,
+        suspects: Option<&[String]>,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Difference>, sqlx::Error> {
+        let (live, next) = (self.projection.name, self.next());
+        let mut differences = Vec::new();
+        let news = statements(&next, live, connection).await?;
+        for Statements { table, list: only_live, .. } in statements(live, &next, connection).await? {
+            let Some(new) = news.iter().find(|new| new.table == table) else {
+                differences.push(Difference { table, only_live: Vec::new(), only_new: Vec::new() });
+                continue;
+            };
+            if suspects.is_some_and(|suspects| !suspects.contains(&table)) {
+                continue;
+            }
+            let (only_live, only_new) = (first(&only_live, connection).await?, first(&new.list, connection).await?);
+            if !only_live.is_empty() || !only_new.is_empty() {
+                differences.push(Difference { table, only_live, only_new });
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn settle(&self, keep: bool, was: bool, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let (live, next, old) = (self.projection.name, self.next(), self.old());
+        if !keep {
+            return drop_schema(&next, connection).await;
+        }
+        if was {
+            drop_schema(&old, connection).await?;
+            rename(live, &old, connection).await?;
+        }
+        rename(&next, live, connection).await
+    }
+
+    /// Puts the former rows in place again, and keeps the present ones as the former. They go on being folded by the fold
+    /// that made them.
+    pub async fn roll_back(&self) -> Result<(), RebuildError> {
+        let (live, old, between) = (self.projection.name, self.old(), self.next());
+        let swap = async {
+            let mut transaction = self.pool.begin().await?;
+            enter(live, &mut transaction).await?;
+            if !exists(&old, &mut transaction).await? {
+                return transaction.rollback().await.map(|()| false);
+            }
+            if exists(live, &mut transaction).await? {
+                hold(live, &mut transaction).await?;
+                drop_schema(&between, &mut transaction).await?;
+                rename(live, &between, &mut transaction).await?;
+                rename(&old, live, &mut transaction).await?;
+                rename(&between, &old, &mut transaction).await?;
+            } else {
+                rename(&old, live, &mut transaction).await?;
+            }
+            transaction.commit().await.map(|()| true)
+        };
+        if swap.await.map_err(|source| self.database(source))? {
+            Ok(())
+        } else {
+            Err(RebuildError::NothingOld { projection: live })
+        }
+    }
+
+    /// Drops the former rows, and says whether there were any.
+    pub async fn drop_old(&self) -> Result<bool, RebuildError> {
+        let dropped = async {
+            let mut connection = self.pool.acquire().await?;
+            let there = exists(&self.old(), &mut connection).await?;
+            drop_schema(&self.old(), &mut connection).await.map(|()| there)
+        };
+        dropped.await.map_err(|source| self.database(source))
+    }
+
+    fn next(&self) -> String {
+        format!("{}_next", self.projection.name)
+    }
+
+    fn old(&self) -> String {
+        format!("{}_old", self.projection.name)
+    }
+
+    const fn database(&self, source: sqlx::Error) -> RebuildError {
+        RebuildError::Database { projection: self.projection.name, source }
+    }
+}
+
+/// How long so many events may take.
+fn pause(events: i64, throttle: NonZeroU32) -> Duration {
+    Duration::from_secs(u64::try_from(events).unwrap_or_default()) / throttle.get()
+}
+
+async fn hold(schema: &str, connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+    let statement = qualified(schema, include_str!("sql/hold.sql"));
+    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(connection).await.map(Position)
+}
+
+async fn position(schema: &str, connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+    let statement = format!("SELECT position FROM {schema}.progress");
+    sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(connection).await.map(Position)
+}
+
+/// What a table's rows amount to.
+async fn hashes(schema: &str, connection: &mut PgConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let mut hashes = Vec::new();
+    for Statements { table, hash, .. } in statements(schema, schema, connection).await? {
+        let hash = sqlx::query_scalar(AssertSqlSafe(hash)).fetch_one(&mut *connection).await?;
+        hashes.push((table, hash));
+    }
+    Ok(hashes)
+}
+
+struct Statements {
+    table: String,
+    hash: String,
+    list: String,
+}
+
+async fn statements(schema: &str, other: &str, connection: &mut PgConnection) -> Result<Vec<Statements>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("sql/rows.sql")).bind(schema).bind(other).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| Ok(Statements { table: row.try_get(0)?, hash: row.try_get(1)?, list: row.try_get(2)? }))
+        .collect()
+}
+
+async fn first(list: &str, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(AssertSqlSafe(format!("{list} LIMIT {EXAMPLES_MAX}"))).fetch_all(connection).await
+}
+
+async fn drop_schema(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))).execute(connection).await.map(drop)
+}
+
+async fn rename(schema: &str, name: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(format!("ALTER SCHEMA {schema} RENAME TO {name}"))).execute(connection).await.map(drop)
+}
+
+fn is_there_already(error: &sqlx::Error) -> bool {
+    const DUPLICATE_TABLE: &str = "42P07";
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some(DUPLICATE_TABLE)
+}
