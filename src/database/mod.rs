@@ -6,7 +6,9 @@
 mod embedded;
 mod migrate;
 mod server;
+mod silence;
 
+use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +19,14 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 pub use embedded::{Binaries, Embedded, EmbeddedError, Role};
 pub use migrate::{MigrateError, Migrated, Migration};
 pub use server::{DatabaseError, Version};
+pub use silence::{silence, within};
 
 /// The role of the running application in an embedded cluster: it may append to the log, not change it.
 pub const APP: &str = "convoledger_app";
 /// How long a caller waits for a connection of a full pool.
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
+/// How long an idle connection may take to answer the least there is to ask, before it is closed as dead.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A reachable database of a supported version, and the roles to use it as. Cheap to clone; a server of our own is
 /// left when the last clone is closed or dropped.
@@ -111,8 +116,17 @@ impl Database {
 /// transaction it fails, and the connection is closed; in order, by `false`, for over TLS the hard close that an error
 /// asks for waits for ever, and with it whoever needs the place in the pool. To be removed when
 /// `tests/it/database/pool.rs` says so.
+///
+/// Both looks at a connection are bounded: sqlx's own would wait on a silent one for ever, and hold its place.
 fn pool_options(max: u32) -> PgPoolOptions {
-    let options = PgPoolOptions::new().max_connections(max).acquire_timeout(ACQUIRE_WITHIN);
-    options
-        .after_release(|connection, _| Box::pin(async move { Ok(connection.execute("BEGIN; ROLLBACK").await.is_ok()) }))
+    PgPoolOptions::new()
+        .max_connections(max)
+        .acquire_timeout(ACQUIRE_WITHIN)
+        .test_before_acquire(false)
+        .before_acquire(|connection, _| Box::pin(answers(connection.ping())))
+        .after_release(|connection, _| Box::pin(answers(connection.execute("BEGIN; ROLLBACK"))))
+}
+
+async fn answers<T>(asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<bool, sqlx::Error> {
+    Ok(within(ANSWERS_WITHIN, asked).await.is_ok())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
@@ -15,6 +15,7 @@ use super::append::{Answer, Append, AppendError};
 use super::lane::Call;
 use super::tail::Bell;
 use crate::clock::Clock;
+use crate::database::within;
 use crate::event::{CommandId, OwnerId, StreamId};
 
 /// How much one process gathers and holds.
@@ -52,6 +53,13 @@ impl Default for Limits {
         }
     }
 }
+
+/// How long one try may take; then its way to the database counts as cut. Longer than a call waits for the lane (the 3 s
+/// of its `lock_timeout`), so that whoever only stands in line is told so by Postgres; and short enough that a second
+/// try fits into the patience.
+const TRY_WITHIN: Duration = Duration::from_secs(8);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(super) struct Appender {
@@ -119,8 +127,8 @@ impl Appender {
 }
 
 /// The connections of the flights. They are kept rather than given back: what a pool does around every loan is two more
-/// round trips, and a call of the lane takes little longer than one. A call is never dropped midway, so what comes back
-/// is in no transaction.
+/// round trips, and a call of the lane takes little longer than one. One whose call was dropped midway is not kept, so
+/// what is kept is in no transaction.
 #[derive(Clone)]
 struct Lane {
     pool: PgPool,
@@ -128,6 +136,17 @@ struct Lane {
 }
 
 impl Lane {
+    /// One try of a call, over before `end`.
+    async fn ask(&self, call: &Call, look: bool, end: Instant) -> Result<Vec<Answer>, sqlx::Error> {
+        let left = || end.saturating_duration_since(Clock::instant());
+        let mut connection = within(left(), self.take()).await?;
+        let begun = Clock::instant();
+        let answered = within(left().min(TRY_WITHIN), call.make(look, &mut connection)).await;
+        metrics::histogram!("append_call_seconds").record(begun.elapsed().as_secs_f64());
+        self.put(connection, answered.is_ok());
+        answered
+    }
+
     async fn take(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         let idle = self.idle().pop();
         match idle {
@@ -287,25 +306,17 @@ fn land(answers: Vec<oneshot::Sender<Result<Answer, AppendError>>>, answered: Ve
 /// Calls the lane until it answers. A call whose connection broke may have been written: the command ids find out, and
 /// what this call finds repeated is its own first try.
 async fn call(lane: &Lane, call: &Call, look: bool, patience: Duration) -> Result<Vec<Answer>, sqlx::Error> {
-    let started = Clock::instant();
+    let end = Clock::instant() + patience;
     let mut tried = false;
     loop {
-        let answered = async {
-            let mut connection = lane.take().await?;
-            let begun = Clock::instant();
-            let answered = call.make(look || tried, &mut connection).await;
-            metrics::histogram!("append_call_seconds").record(begun.elapsed().as_secs_f64());
-            lane.put(connection, answered.is_ok());
-            answered
-        };
-        match answered.await {
+        match lane.ask(call, look || tried, end).await {
             Ok(answers) if tried => return Ok(answers.into_iter().map(own).collect()),
             Ok(answers) => return Ok(answers),
-            Err(error) if passes(&error) && started.elapsed() < patience => {
+            Err(error) if passes(&error) && Clock::instant() + PAUSE < end => {
                 metrics::counter!("append_unanswered_total").increment(1);
                 tracing::warn!(%error, "the database did not answer an append; asking again under the same ids");
                 tried = true;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error),
         }

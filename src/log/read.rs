@@ -60,14 +60,16 @@ impl Log {
 
     /// Events of one owner after `after`, in order: at most `limit`.
     pub async fn read_owner(&self, owner: OwnerId, after: Position, limit: usize) -> Result<Page, sqlx::Error> {
+        let mut connection = self.pool.acquire().await?;
         // The head is read first: what is committed later is not missed, only seen by the next call.
-        let head = head(&self.pool).await?;
+        let head = head(&mut *connection).await?;
         let rows = sqlx::query(include_str!("sql/read_owner.sql"))
             .bind(owner.0)
             .bind(after.0)
             .bind(bounded(limit))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
+        drop(connection);
         let events = rows.iter().map(recorded).collect::<Result<Vec<_>, _>>()?;
         let seen_to = match events.last() {
             Some(last) if events.len() >= limit => last.position,

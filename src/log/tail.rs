@@ -5,14 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Executor as _, PgPool};
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::read::Page;
 use super::{Log, Recorded, read};
+use crate::database::within;
 use crate::event::{OwnerId, Position};
 
 /// The channel of LISTEN and NOTIFY.
@@ -23,6 +25,13 @@ const PATROL: Duration = Duration::from_millis(500);
 const RING: Duration = Duration::from_millis(20);
 /// Events in one read.
 const PAGE: usize = 500;
+/// Events in the first read of one who catches up, which doubles from there to [`PAGE`]. Whoever comes back missed little
+/// as a rule, and may leave again before it has seen much.
+const PAGE_MIN: usize = 32;
+/// How long a read may take; then its connection counts as cut. No page takes a second.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How long the listener hears nothing before it asks whether it still would.
+const QUIET: Duration = Duration::from_secs(30);
 /// Batches that a slow listener may fall behind before it must read from the log again.
 const BACKLOG: usize = 256;
 
@@ -92,6 +101,8 @@ pub struct Live {
     seen_to: Position,
     /// What the hub has run ahead to: up to here the log must be read.
     read_to: Position,
+    /// Events in the next read.
+    page: usize,
 }
 
 impl Log {
@@ -99,7 +110,7 @@ impl Log {
     pub fn follow(&self, owner: OwnerId, after: Position) -> Live {
         // Listening begins before the first read: nothing falls between.
         let batches = self.tail.batches.subscribe();
-        Live { log: self.clone(), owner, batches, seen_to: after, read_to: Position(i64::MAX) }
+        Live { log: self.clone(), owner, batches, seen_to: after, read_to: Position(i64::MAX), page: PAGE_MIN }
     }
 }
 
@@ -108,11 +119,13 @@ impl Live {
     pub async fn next(&mut self) -> Result<Vec<Recorded>, sqlx::Error> {
         loop {
             if self.seen_to < self.read_to {
-                let page: Page = self.log.read_owner(self.owner, self.seen_to, PAGE).await?;
-                let whole = page.events.len() < PAGE;
+                let read = self.log.read_owner(self.owner, self.seen_to, self.page);
+                let page: Page = within(READ_WITHIN, read).await?;
+                let whole = page.events.len() < self.page;
                 self.seen_to = self.seen_to.max(page.seen_to);
+                self.page = (self.page * 2).min(PAGE);
                 if whole {
-                    self.read_to = self.seen_to;
+                    (self.read_to, self.page) = (self.seen_to, PAGE_MIN);
                 }
                 if !page.events.is_empty() {
                     return Ok(page.events);
@@ -166,7 +179,7 @@ async fn follow(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = tokio::time::timeout(PATROL, heard.changed()) => {}
+            _ = timeout(PATROL, heard.changed()) => {}
         }
         // Nobody listens, and what was appended here is known to be there: on patrol, and when others rang, the log is asked.
         let own = *own.borrow();
@@ -177,7 +190,7 @@ async fn follow(
         }
         loop {
             let before = at;
-            match advance(&pool, at, &batches).await {
+            match within(READ_WITHIN, advance(&pool, at, &batches)).await {
                 Ok(to) => at = to,
                 Err(error) => {
                     tracing::warn!(%error, position = at.0, "the tail cannot read on; it tries again");
@@ -209,11 +222,21 @@ async fn listen(pool: PgPool, heard: Arc<watch::Sender<Position>>, stop: Cancell
     let hear = async {
         loop {
             let heard_out = async {
-                let mut listener = PgListener::connect_with(&pool).await?;
-                listener.listen(CHANNEL).await?;
+                // A pool of its own: the listener has its connection for ever, and it is lost with it when it is cut.
+                let own = PgPoolOptions::new().max_connections(1);
+                let own = own.connect_lazy_with(pool.connect_options().as_ref().clone());
+                let mut listener = PgListener::connect_with(&own).await?;
+                within(READ_WITHIN, listener.listen(CHANNEL)).await?;
                 loop {
-                    if let Ok(head) = listener.recv().await?.payload().parse() {
-                        raise(&heard, Position(head));
+                    match timeout(QUIET, listener.recv()).await {
+                        Ok(rung) => {
+                            if let Ok(head) = rung?.payload().parse() {
+                                raise(&heard, Position(head));
+                            }
+                        }
+                        Err(_) => {
+                            within(READ_WITHIN, listener.execute("SELECT 1")).await?;
+                        }
                     }
                 }
             };
@@ -237,8 +260,8 @@ async fn ring_others(pool: PgPool, mut own: watch::Receiver<Position>, stop: Can
             changed = own.changed() => if changed.is_err() { return },
         }
         let head = *own.borrow_and_update();
-        let sent = sqlx::query(include_str!("sql/notify.sql")).bind(head.0.to_string()).execute(&pool).await;
-        if let Err(error) = sent {
+        let sent = sqlx::query(include_str!("sql/notify.sql")).bind(head.0.to_string()).execute(&pool);
+        if let Err(error) = within(READ_WITHIN, sent).await {
             tracing::debug!(%error, "NOTIFY failed; others find out by their patrol");
         }
         tokio::time::sleep(RING).await;

@@ -1,21 +1,23 @@
 //! Keeps projections folded as the log grows: one task each, so that one that stands still holds up no other.
 //!
 //! Any number of servers may run this over one database: progress moves by compare and set, so no event is folded twice,
-//! whoever comes first. A task owns its connections and ends only between two folds: nothing that can be dropped half-way
-//! (a request, a timeout) ever holds a transaction.
+//! whoever comes first. A task owns its connections and ends only between two folds; no request, which anybody may drop,
+//! ever holds a fold's transaction. Only a fold that was given up for lost is dropped half-way.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::status::{is_missing, qualified, status_of};
 use super::{FoldError, Folded, Projection, State, Status};
 use crate::clock::Clock;
+use crate::database::{silence, within};
 use crate::event::Position;
 
 /// Events in one transaction at most. A live fold takes what is there, which is few.
@@ -26,6 +28,12 @@ const PATROL: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(25);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long the database may take before the connection counts as cut, between these two: four times what the last fold
+/// took on the way to the head, doubled by each failure. No fixed limit would do: a fold may take minutes, and after a
+/// cut nobody wants to wait for minutes. The upper one is longer than Postgres lets a fold last (`sql/settings.sql`).
+/// TCP's own signs of life would tell sooner, but sqlx has no way to ask for them.
+const PATIENCE_MIN: Duration = Duration::from_secs(15);
+const PATIENCE_MAX: Duration = Duration::from_mins(5);
 
 /// The running projections of this process.
 pub struct Engine {
@@ -151,6 +159,7 @@ impl Running {
             progress,
             failure,
             range_events: RANGE_EVENTS_MAX,
+            patience: PATIENCE_MIN,
         };
         let task = tokio::spawn(projector.run());
         Self { projection, progress: progress_seen, failure: failure_seen, look, task }
@@ -159,7 +168,7 @@ impl Running {
     async fn reached(&self, wanted: Position) {
         let mut progress = self.progress.clone();
         while *progress.borrow_and_update() < wanted {
-            let moved = tokio::time::timeout(LOOK, progress.changed()).await;
+            let moved = timeout(LOOK, progress.changed()).await;
             match moved {
                 Ok(Ok(())) => {}
                 // The task has ended: nothing moves any more, and the caller's patience decides.
@@ -181,6 +190,8 @@ struct Projector {
     failure: watch::Sender<Option<Arc<FoldError>>>,
     /// Halved by a failure, until it is the one event that is to blame; doubled by a success.
     range_events: i64,
+    /// See [`PATIENCE_MIN`].
+    patience: Duration,
 }
 
 impl Projector {
@@ -190,11 +201,12 @@ impl Projector {
         while !self.stop.is_cancelled() {
             match self.advance(told).await {
                 Ok(()) => {
-                    retry = RETRY_MIN;
+                    (retry, self.patience) = (RETRY_MIN, PATIENCE_MIN);
                     self.recovered();
                     told = self.woken().await;
                 }
                 Err(error) => {
+                    self.patience = (self.patience * 2).min(PATIENCE_MAX);
                     self.failed(error).await;
                     tokio::select! { () = self.stop.cancelled() => {}, () = sleep(retry) => {} }
                     retry = (retry * 2).min(RETRY_MAX);
@@ -218,20 +230,22 @@ impl Projector {
     async fn advance(&mut self, told: Option<Position>) -> Result<(), FoldError> {
         let (mut position, mut head) = match told {
             Some(head) => (*self.progress.borrow(), head),
-            None => self.look().await?,
+            None => self.in_time(self.look()).await?,
         };
         while position < head && !self.stop.is_cancelled() {
             let last = Position(head.0.min(position.0 + self.range_events));
             let began = Clock::instant();
-            match self.projection.fold(&self.pool, position, last).await {
+            match self.in_time(self.projection.fold(&self.pool, position, last)).await {
                 Ok(Folded::Done) => {
+                    let took = began.elapsed();
                     metrics::histogram!("projection_fold_seconds", "projection" => self.projection.name)
-                        .record(began.elapsed().as_secs_f64());
+                        .record(took.as_secs_f64());
+                    self.patience = (took * 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                     self.range_events = (self.range_events * 2).min(RANGE_EVENTS_MAX);
                     position = last;
                     self.publish(position, head);
                 }
-                Ok(Folded::Elsewhere) => (position, head) = self.look().await?,
+                Ok(Folded::Elsewhere) => (position, head) = self.in_time(self.look()).await?,
                 Err(error) if error.is_poison() && last.0 - position.0 > 1 => {
                     self.range_events = (last.0 - position.0) / 2;
                 }
@@ -239,6 +253,11 @@ impl Projector {
             }
         }
         Ok(())
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, FoldError>>) -> Result<T, FoldError> {
+        let answered = timeout(self.patience, asked).await;
+        answered.unwrap_or_else(|_| Err(self.projection.database(silence(self.patience))))
     }
 
     /// Where the projection and the log stand. Makes the projection when it is not there, or not any more.
@@ -284,8 +303,8 @@ impl Projector {
         if error.is_poison() {
             let statement = qualified(self.projection.name, include_str!("sql/fail.sql"));
             let position = self.progress.borrow().0;
-            let stored = sqlx::query(AssertSqlSafe(statement)).bind(position).bind(&text).execute(&self.pool).await;
-            if let Err(error) = stored {
+            let stored = sqlx::query(AssertSqlSafe(statement)).bind(position).bind(&text).execute(&self.pool);
+            if let Err(error) = within(PATIENCE_MIN, stored).await {
                 tracing::warn!(projection = self.projection.name, %error, "why it stands still cannot be recorded");
             }
         }

@@ -77,7 +77,7 @@ impl Projection {
 
     /// Folds the events in (`after`, `last`], if that is where the projection stands. Rows and progress move together.
     ///
-    /// Not to be dropped half-way: a connection must not go back to its pool inside a transaction.
+    /// Dropped half-way it leaves nothing, but `pool` must be one that rolls back whatever comes back to it.
     pub async fn fold(&self, pool: &PgPool, after: Position, last: Position) -> Result<Folded, FoldError> {
         self.fold_in(self.name, pool, after, last).await
     }

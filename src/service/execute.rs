@@ -1,10 +1,12 @@
 //! Carrying an order out: load, decide, seal, append, answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Actor, Service, Trouble, seal};
+use crate::database::within;
 use crate::event::{BranchNumber, CommandId, ConversationId, Event, MessageId, OwnerId, Position, Private, Version};
 use crate::ledger::{Command, Conversation, Happened, Refusal, decide_all};
 use crate::log::{Answer, Append, Expected, Recorded, Target};
@@ -74,6 +76,9 @@ type Plan = Box<dyn Fn(&mut Conversation, DateTime<Utc>) -> Result<Vec<Happened>
 
 /// How often an order is decided again because others were faster, before its caller is told to come back.
 const TRIES_MAX: usize = 64;
+/// How long an order may go on. Nobody waits any more for one that takes longer: one of its reads hangs on a connection
+/// that was cut, and holds the conversation up. What it appended, if it came so far, is written all the same.
+const CARRIED_WITHIN: Duration = Duration::from_mins(1);
 
 impl Service {
     /// Carries `order` out for `actor`, in the actor's own ledger. Dropping the future cancels nothing.
@@ -95,7 +100,7 @@ impl Service {
             return Err(Trouble::Busy { retry_after_s: 1 });
         };
         let service = self.clone();
-        let carried = tokio::spawn(async move {
+        let errand = async move {
             let _room = room;
             let Private::Known(key) = service.vault.current(actor.owner().into()).await? else {
                 return Ok(Outcome::Refused(Reason::Forgotten));
@@ -108,7 +113,8 @@ impl Service {
             };
             let errand = Errand { service, actor, conversation, plan, command, digest, expected, key };
             errand.run().await
-        });
+        };
+        let carried = tokio::spawn(within(CARRIED_WITHIN, errand));
         let outcome = carried.await.map_err(|panic| Trouble::Internal(panic.to_string()))??;
         if let Outcome::Done(done) | Outcome::AlreadyDone(done) = &outcome {
             self.acknowledge(actor, done.position);

@@ -1,11 +1,17 @@
 //! Watching: an actor's events from a position on, first those that were, then those that come.
 
+use std::time::Duration;
+
 use futures::Stream;
 use futures::stream;
 
 use super::{Actor, Opened, Service, Trouble};
+use crate::database::within;
 use crate::event::{Position, StreamId};
 use crate::log::{Live, Recorded};
+
+/// How long reading the words of what is shown may take; then the connection counts as cut.
+const OPENED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What of the actor's events is watched.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +69,7 @@ impl Watching {
     async fn read(&mut self) -> Result<(), Trouble> {
         let mut events = self.live.next().await?;
         events.retain(|event| self.watched.sees(event));
-        self.ready = self.service.open(events).await?;
+        self.ready = within(OPENED_WITHIN, self.service.open(events)).await?;
         self.ready.reverse();
         Ok(())
     }

@@ -5,10 +5,13 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use convoledger::database::Database;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Executor as _, PgPool};
+use tokio::time::{sleep, timeout};
 
 use crate::support::postgres;
+use crate::support::proxy::{Proxy, Weather};
 
 /// When this fails, sqlx has closed its hole, and `pool_options` in `src/database/mod.rs` may lose its hook. A busy
 /// machine may answer a `BEGIN` before it is cancelled, so there is more than one try.
@@ -43,6 +46,31 @@ async fn a_connection_of_an_aborted_transaction_is_not_handed_out() {
         let one: i32 = sqlx::query_scalar("SELECT 1").fetch_one(&pool).await.expect("a healthy session");
         assert_eq!(one, 1);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_falls_silent_loses_its_place_in_the_pool() {
+    let database = postgres::fresh().await;
+    let proxy = Proxy::before(database.owner_options()).await;
+    let pool = Database::new(proxy.options(), proxy.options()).await.expect("a database").pool(1);
+    let ask = || sqlx::query_scalar::<_, i32>("SELECT 1").fetch_one(&pool);
+
+    let mut borrowed = pool.acquire().await.expect("a connection");
+    proxy.turn(Weather::Silent);
+    let asked = timeout(Duration::from_millis(100), borrowed.execute("SELECT 1")).await;
+    assert!(asked.is_err(), "it is silent");
+    drop(borrowed);
+    proxy.turn(Weather::Clear); // for others: the answer that was under way is lost
+    assert_eq!(ask().await.expect("another session in its place"), 1);
+
+    sleep(Duration::from_millis(50)).await; // time to go back to the pool
+    proxy.turn(Weather::Silent);
+    let clears = async {
+        sleep(Duration::from_millis(100)).await;
+        proxy.turn(Weather::Clear);
+    };
+    let (answer, ()) = tokio::join!(ask(), clears);
+    assert_eq!(answer.expect("another session in its place"), 1);
 }
 
 /// Cancels a `begin()`, then writes on the same pool, again and again; counts the writes that were acknowledged and

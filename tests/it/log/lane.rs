@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use convoledger::database::Database;
 use convoledger::event::{AccountId, CommandId, EventId, Position};
-use convoledger::log::{Answer, AppendError, Expected, Fact, Log, digest};
+use convoledger::log::{Answer, AppendError, Expected, Fact, Limits, Log, digest};
 use convoledger::random;
 use serde_json::json;
 use sqlx::{Executor as _, PgConnection, PgPool};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::{OWNER, appended, holds, noon, open, stream, target, to};
 use crate::support::postgres::fresh;
+use crate::support::proxy::{Proxy, Weather};
 
 /// What the lane locks; see `migrations/0004_append.sql`.
 const LANE: i64 = 7_163_664_893_726_287;
@@ -205,6 +207,41 @@ async fn an_append_whose_connection_is_cut_anywhere_goes_in_once() {
         assert_eq!(landed(append).await, Position(given), "cut at {at}");
     }
     assert_eq!(holds(&log).await, Position(6));
+}
+
+#[tokio::test]
+async fn an_append_whose_connection_falls_silent_is_asked_for_again_on_another() {
+    let database = fresh().await;
+    let proxy = Proxy::before(database.owner_options()).await;
+    let behind = Database::new(proxy.options(), proxy.options()).await.expect("a database");
+    let log = Log::open(database.pool(10), behind.pool(4), Limits::default()).await.expect("the log opens");
+    let mut holder = database.connect_as_owner().await.expect("a connection");
+    lock(&mut holder, LANE).await;
+    let append = append_one(&log, 1);
+    waiter(log.pool(), LANE).await;
+    proxy.turn(Weather::Silent);
+    unlock(&mut holder, LANE).await;
+    while log.head().await.expect("a head") < Position(1) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await; // its answer is on its way when others see it
+    assert!(!append.is_finished(), "its answer is swallowed");
+    proxy.turn(Weather::Clear); // for others: the answer is lost, and its connection stays open
+    assert_eq!(landed(append).await, Position(1));
+    assert_eq!(holds(&log).await, Position(1));
+}
+
+#[tokio::test]
+async fn an_append_into_silence_is_unknown_when_patience_ends() {
+    let database = fresh().await;
+    let proxy = Proxy::before(database.owner_options()).await;
+    let behind = Database::new(proxy.options(), proxy.options()).await.expect("a database");
+    let limits = Limits { patience: Duration::from_secs(1), ..Limits::default() };
+    let log = Log::open(database.pool(10), behind.pool(4), limits).await.expect("the log opens");
+    landed(append_one(&log, 1)).await;
+    proxy.turn(Weather::Silent);
+    let told = tokio::time::timeout(Duration::from_secs(3), append_one(&log, 2)).await.expect("an end of patience");
+    assert!(matches!(told.expect("no panic"), Err(AppendError::Unknown { .. })));
 }
 
 async fn kill(killer: &mut PgConnection, pid: i32) {

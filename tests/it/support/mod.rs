@@ -1,4 +1,5 @@
 //! What the tests stand on.
 
 pub mod postgres;
+pub mod proxy;
 pub mod service;

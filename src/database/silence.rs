@@ -1,0 +1,24 @@
+//! Silence: a way to the database that was cut without a word. TCP tells nobody for a quarter of an hour, and sqlx sets
+//! it no other limit. So whoever no caller waits for, and who would wait for ever, waits here.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// What `asked` comes to; after `time`, what a broken connection comes to. Whatever was asked may have been done.
+///
+/// `asked` is dropped then. A pooled connection in it goes back to its pool, which closes one that stays silent.
+pub async fn within<T, E: From<sqlx::Error>>(
+    time: Duration,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(time, asked).await.unwrap_or_else(|_| Err(silence(time).into()))
+}
+
+/// The error of whoever heard nothing for that long.
+pub fn silence(time: Duration) -> sqlx::Error {
+    let heard = format!("the database was silent for {} s", time.as_secs());
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, heard))
+}
