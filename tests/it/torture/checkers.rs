@@ -5,18 +5,23 @@ use std::time::Duration;
 
 use convoledger::clock::Clock;
 use convoledger::event::{AccountId, CommandId, OwnerId};
+use futures::future::join_all;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection};
-use tokio::time::sleep;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::wire::{self, Told};
-use super::workload::{Asked, History};
+use super::workload::{Asked, Desk, History};
 
 /// How long the views may take to show all of the log after the last fault.
 const FOLDED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a session may sit in a transaction without doing anything.
 const IDLE_MAX: Duration = Duration::from_secs(3);
+/// The places in the program's pool for reads (`src/cli/open.rs`).
+const READERS: usize = 8;
+/// How long whatever is asked of a whole pool may take.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(8);
 
 /// C1: positions are 1…N and each stream's versions 1…n. Returns N.
 pub async fn log_is_dense(database: &mut PgConnection) -> i64 {
@@ -135,7 +140,8 @@ pub fn each_has_one_answer(history: &History) {
 
 /// C11: no session sits in a transaction.
 pub async fn nobody_sits_in_a_transaction(database: &mut PgConnection) {
-    let sql = "SELECT pid, xact_start::text FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'";
+    let sql = "SELECT pid, xact_start::text FROM pg_stat_activity \
+               WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     let sitting: Vec<(i32, String)> = sqlx::query_as(sql).fetch_all(&mut *database).await.expect("sessions");
     if sitting.is_empty() {
         return;
@@ -144,6 +150,41 @@ pub async fn nobody_sits_in_a_transaction(database: &mut PgConnection) {
     let later: Vec<(i32, String)> = sqlx::query_as(sql).fetch_all(database).await.expect("sessions");
     let still: Vec<_> = sitting.iter().filter(|one| later.contains(one)).collect();
     assert!(still.is_empty(), "sessions idle in a transaction for more than {IDLE_MAX:?}: {still:?}");
+}
+
+/// C11, the other side: every place in the pool for reads can be had. Once more reads are asked than it has places, so
+/// many of them stand in Postgres before a view that is held shut; and when it opens all are answered, and an append too.
+pub async fn pool_is_whole(database: &mut PgConnection, desk: &Desk, conversation: &str) {
+    let address = *desk.address.borrow();
+    for round in 0..3 {
+        // It waits until the view shows what was appended, whose fold could not get through either.
+        desk.caller.list(address).await.expect("a list");
+        database.execute("BEGIN; LOCK conversation.conversation").await.expect("the view is held shut");
+        let caller = desk.caller.clone();
+        let reads = async move { join_all((0..READERS + READERS / 2).map(|_| caller.list(address))).await };
+        let reads = tokio::spawn(timeout(ANSWERED_WITHIN, reads));
+        let (began, mut waiting) = (Clock::instant(), 0);
+        while waiting < READERS && began.elapsed() < ANSWERED_WITHIN / 2 {
+            sleep(Duration::from_millis(10)).await;
+            waiting = waiting_to_read(database).await;
+        }
+        database.execute("ROLLBACK").await.expect("the view is open");
+        assert_eq!(waiting, READERS, "the pool for reads has lost places");
+        let answered = reads.await.expect("no panic").expect("all reads are answered in time");
+        assert!(answered.iter().all(Option::is_some), "a read of a whole pool failed");
+        let text = format!("whole-{round}");
+        let append = desk.say(conversation, &text, &text);
+        timeout(ANSWERED_WITHIN, append).await.expect("an append is answered in time");
+    }
+}
+
+/// How many sessions wait to read the view. Folds, which write, wait for another lock.
+async fn waiting_to_read(database: &mut PgConnection) -> usize {
+    let sql = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessShareLock' \
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+               AND relation = 'conversation.conversation'::regclass";
+    let waiting: i64 = sqlx::query_scalar(sql).fetch_one(database).await.expect("locks");
+    usize::try_from(waiting).expect("a count")
 }
 
 /// Where and as what it was told to have gone in.

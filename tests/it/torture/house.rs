@@ -1,4 +1,4 @@
-//! A data directory, and the program that runs on it.
+//! A data directory, the Postgres that the ledger is in, and the program that runs on both.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -11,13 +11,15 @@ use convoledger::database::{Embedded, Role};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+use crate::support::postgres::{TestDatabase, empty};
+use crate::support::proxy::Proxy;
 
 /// How long the program may take to answer, recovery included, and to end when it is asked to.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -26,19 +28,40 @@ const ENDS_WITHIN: Duration = Duration::from_secs(30);
 pub struct House {
     _turn: File,
     top: TempDir,
+    /// None while the program runs a Postgres of its own.
+    beside: Option<Beside>,
     server: Option<Child>,
     /// Where it answers; the last place while it is down.
     address: watch::Sender<SocketAddr>,
 }
 
+/// A Postgres that runs already. The server goes there by the proxy, everybody else directly.
+struct Beside {
+    database: TestDatabase,
+    proxy: Proxy,
+}
+
 impl House {
-    /// A new ledger, and its program running.
+    /// A new ledger with a Postgres of its own, and its program running.
     pub async fn build() -> Self {
+        let turn = turn().await;
+        Self::begin(turn, None).await
+    }
+
+    /// A new ledger in a Postgres that others run, and its program running.
+    pub async fn build_beside() -> Self {
+        let turn = turn().await;
+        let database = empty().await;
+        let proxy = Proxy::before(database.owner_options()).await;
+        Self::begin(turn, Some(Beside { database, proxy })).await
+    }
+
+    async fn begin(turn: File, beside: Option<Beside>) -> Self {
         let top = tempfile::tempdir().expect("a directory");
         // The account that runs Postgres passes through.
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut house = Self { _turn: turn().await, top, server: None, address: watch::channel(nowhere).0 };
+        let mut house = Self { _turn: turn, top, beside, server: None, address: watch::channel(nowhere).0 };
         house.start().await;
         house
     }
@@ -54,6 +77,9 @@ impl House {
     pub async fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.top.path().join("serve.log")).expect("a log");
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        if let Some(beside) = &self.beside {
+            command.arg("--database-url").arg(beside.proxy.url());
+        }
         let mut server = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
         let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
         let address = timeout(STARTS_WITHIN, async {
@@ -94,24 +120,35 @@ impl House {
         if lines.nth(6) == Some("ready") { Pid::from_raw(process) } else { None }
     }
 
+    /// The way from the server to its Postgres.
+    pub fn way(&self) -> &Proxy {
+        &self.beside.as_ref().expect("nothing stands between the program and a Postgres of its own").proxy
+    }
+
     /// The superuser's connection, past everything that the program guards.
     pub async fn database(&self) -> PgConnection {
-        let data = self.data();
-        // Joined for a moment, to be told where it is: an owner waits at its end for those who stay.
-        let joined = tokio::task::spawn_blocking(move || Embedded::open(&data, Role::Command).map(|it| it.options()));
-        let options: PgConnectOptions = joined.await.expect("a thread").expect("Postgres");
+        let options = match &self.beside {
+            Some(beside) => beside.database.owner_options().clone(),
+            // Joined for a moment, to be told where it is: an owner waits at its end for those who stay.
+            None => self.join().await.options(),
+        };
         PgConnection::connect_with(&options).await.expect("a connection")
     }
 
     /// Runs `sql` as the superuser while the program is down.
     pub async fn offline(&self, sql: &'static str) {
-        let data = self.data();
-        let opened = tokio::task::spawn_blocking(move || Embedded::open(&data, Role::Command));
-        let postgres = opened.await.expect("a thread").expect("Postgres");
-        let mut database = PgConnection::connect_with(&postgres.options()).await.expect("a connection");
+        let own = if self.beside.is_none() { Some(self.join().await) } else { None };
+        let mut database = self.database().await;
         database.execute(sql).await.expect(sql);
         database.close().await.expect("a farewell");
-        tokio::task::spawn_blocking(move || postgres.stop()).await.expect("a thread");
+        tokio::task::spawn_blocking(|| own.map(Embedded::stop)).await.expect("a thread");
+    }
+
+    /// The program's own Postgres: started, or joined while the program runs.
+    async fn join(&self) -> Embedded {
+        let data = self.data();
+        let opened = tokio::task::spawn_blocking(move || Embedded::open(&data, Role::Command));
+        opened.await.expect("a thread").expect("Postgres")
     }
 
     pub async fn token(&self, email: &str) -> String {
@@ -127,8 +164,20 @@ impl House {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
+    /// What the running server counts under `name`.
+    pub async fn counted(&self, name: &str) -> u64 {
+        let metrics = reqwest::get(format!("http://{}/metrics", *self.address.borrow())).await.expect("metrics");
+        let metrics = metrics.text().await.expect("metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().expect("a number"))
+    }
+
     async fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().await.expect("the program")
+        let mut command = self.command(arguments);
+        if let Some(beside) = &self.beside {
+            command.arg("--database-url").arg(beside.database.owner_options().to_url_lossy().as_str());
+        }
+        command.output().await.expect("the program")
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

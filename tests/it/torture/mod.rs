@@ -1,11 +1,11 @@
-//! Crashes, with the real program: it is killed, and its Postgres too, while many callers append and one watches; then
-//! it heals, and what was promised must hold.
+//! Crashes, with the real program: it is killed, its Postgres too, and the way between them is cut, while many callers
+//! append and one watches; then it heals, and what was promised must hold.
 //!
 //! | file | what it has |
 //! |---|---|
 //! | `scenarios` | one function a scenario: a workload, its faults, then all checks |
-//! | `house` | a data directory, and the program that runs on it |
-//! | `faults` | what is done to it |
+//! | `house` | a data directory, the Postgres that the ledger is in, and the program that runs on both |
+//! | `faults` | what is done to it; on the way to Postgres through `support::proxy` |
 //! | `workload` | callers, and the history of what they asked and were told |
 //! | `subscriber` | one who watches through all of it, and what it saw |
 //! | `checkers` | what must hold after healing, each against the database itself |

@@ -7,6 +7,7 @@ use convoledger::clock::Clock;
 use futures::future::join_all;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use tokio::time::{sleep, timeout};
 
 use super::house::House;
@@ -14,6 +15,7 @@ use super::subscriber::Subscriber;
 use super::wire::{Caller, Told};
 use super::workload::{Asked, Desk, History, Load};
 use super::{Seed, checkers, faults};
+use crate::support::proxy::Weather;
 
 /// How long the load runs on behind the last fault.
 const AFTERMATH: Duration = Duration::from_millis(500);
@@ -47,14 +49,44 @@ async fn postgres_is_stopped_again_and_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_postgres_is_cut() {
+    let mut scene = Scene::set_in(House::build_beside().await, "way to Postgres cut").await;
+    let load = scene.load().await;
+    let watching = scene.watch(false);
+    let half = Weather::Late(Duration::from_millis(100)); // there and back again
+    let mut trials: Vec<_> = (0..12).map(|_| Trial::Cut).collect();
+    trials.extend([Trial::Silence, Trial::Slow(half), Trial::Slow(Weather::Trickling)]);
+    trials.shuffle(&mut scene.choices);
+    for trial in trials {
+        match trial {
+            Trial::Cut => faults::cut_behind_a_query(&scene.house, &load.history, &mut scene.choices).await,
+            Trial::Silence => faults::silence_postgres(&scene.house, &load.history).await,
+            Trial::Slow(weather) => faults::slow_postgres(&scene.house, &load.history, weather).await,
+        }
+    }
+    sleep(AFTERMATH).await;
+    let history = load.heal().await;
+    let unanswered = scene.house.counted("append_unanswered_total").await;
+    eprintln!("the lane was called {unanswered} times without an answer");
+    assert!(unanswered > 0, "no fault hit an append");
+    scene.check(&history, watching).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_comes_and_goes_under_load() {
     let mut scene = Scene::set("restless subscriber").await;
     let load = scene.load().await;
     let watching = scene.watch(true);
-    sleep(Duration::from_secs(5)).await;
-    let (left, told) = (watching.departures(), load.history.acknowledged());
-    eprintln!("it left {left} times while {told} appends were told");
-    assert!(left > 0, "it never left");
+    let restless = async {
+        while watching.departures() < 100 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let began = Clock::instant();
+    let _ = timeout(Duration::from_mins(1), restless).await;
+    let (left, told, took) = (watching.departures(), load.history.acknowledged(), began.elapsed());
+    eprintln!("it left {left} times in {took:?} while {told} appends were told");
+    assert!(left >= 100, "it left {left} times only");
     let history = load.heal().await;
     scene.check(&history, watching).await;
 }
@@ -86,16 +118,11 @@ async fn callers_hang_up_midway() {
     // An innocent's write is there for others at once, on whatever connection the storm left it.
     let mut database = scene.house.database().await;
     for nth in 0..20 {
-        let (invoked, command, text) = (Clock::instant(), format!("innocent-{nth}"), format!("innocent {nth}"));
-        let (told, completed) = desk.append(&conversations[0], &command, &text).await;
-        let Told::Done { position, message, .. } = told.clone() else { panic!("{told:?}") };
+        let told = desk.say(&conversations[0], &format!("innocent-{nth}"), &format!("innocent {nth}")).await;
+        let Told::Done { position, message, .. } = told else { panic!("{told:?}") };
         let sql = "SELECT id FROM event WHERE position = $1";
         let held = sqlx::query_scalar(sql).bind(position).fetch_optional(&mut database).await.expect("the log");
         assert_eq!(held, Some(message), "an acknowledged write that nobody else sees");
-        let conversation = conversations[0].clone();
-        let told = vec![told];
-        let asked = Asked { conversation, command, text, invoked, completed, told, impostor: None };
-        desk.history.asked().push(asked);
     }
     checkers::nobody_sits_in_a_transaction(&mut database).await;
     drop(database);
@@ -111,6 +138,13 @@ async fn callers_hang_up_midway() {
     scene.check(&desk.history, watching).await;
 }
 
+/// What is done to the way to Postgres.
+enum Trial {
+    Cut,
+    Silence,
+    Slow(Weather),
+}
+
 /// A ledger of two accounts' own, and what it is put through.
 struct Scene {
     house: House,
@@ -123,8 +157,11 @@ struct Scene {
 
 impl Scene {
     async fn set(scenario: &str) -> Self {
+        Self::set_in(House::build().await, scenario).await
+    }
+
+    async fn set_in(house: House, scenario: &str) -> Self {
         let seed = Seed::draw(scenario);
-        let house = House::build().await;
         let mut accounts = Vec::new();
         for email in ["first@example.org", "second@example.org"] {
             accounts.push(Caller::new(house.token(email).await));
@@ -142,17 +179,22 @@ impl Scene {
     }
 
     /// Everything that must hold, whatever happened.
-    async fn check(&mut self, history: &History, watching: Subscriber) {
+    async fn check(&mut self, history: &Arc<History>, watching: Subscriber) {
         let (asked, unknown) = (history.asked().len(), history.unknown());
+        let mut database = self.house.database().await;
+        let address = *self.house.address().borrow();
+        let desk =
+            Desk { caller: self.accounts[0].clone(), address: self.house.address(), history: Arc::clone(history) };
+        let conversation = desk.caller.start(address).await;
+        checkers::pool_is_whole(&mut database, &desk, &conversation).await;
+
         checkers::each_has_one_answer(history);
         checkers::order_is_that_of_time(history);
 
-        let mut database = self.house.database().await;
         let head = checkers::log_is_dense(&mut database).await;
         eprintln!("{asked} appends, {unknown} tries without an answer, {head} events");
         checkers::acknowledged_is_there_once(&mut database, history).await;
 
-        let address = *self.house.address().borrow();
         let mut events = Vec::new();
         for account in &self.accounts {
             events.extend(account.events(address).await);

@@ -21,6 +21,7 @@ const START: &str = "mutation ($input: StartConversationInput!) { startConversat
      ... on ConversationDone { conversation { id } } } }";
 const EVENTS: &str = "query ($after: Cursor) { events(first: 100, after: $after) { \
      edges { node { position words } } pageInfo { hasNextPage endCursor } } }";
+const LIST: &str = "{ conversations(first: 1) { edges { node { id } } } }";
 const WATCH: &str = "subscription ($after: Cursor) { events(after: $after) { position id } }";
 
 /// What an append was told. What is not among these is unknown: it may have gone in.
@@ -70,6 +71,12 @@ impl Caller {
     pub async fn viewer(&self, to: SocketAddr) -> Uuid {
         let data = self.ask(to, "{ viewer { id } }", json!({})).await.expect("an answer");
         owner(data["viewer"]["id"].as_str().expect("an id")).expect("an account")
+    }
+
+    /// A list of the caller's conversations, read from the view that shows all that the caller was told; none when it
+    /// was not answered.
+    pub async fn list(&self, to: SocketAddr) -> Option<Value> {
+        self.ask(to, LIST, json!({})).await
     }
 
     /// Every event of the caller's, with its words.

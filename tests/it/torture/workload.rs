@@ -86,6 +86,22 @@ impl Desk {
             sleep(PAUSE).await;
         }
     }
+
+    /// Appends what nobody else asks for, and puts it down in the history.
+    pub async fn say(&self, conversation: &str, command: &str, text: &str) -> Told {
+        let invoked = Clock::instant();
+        let (told, completed) = self.append(conversation, command, text).await;
+        self.history.asked().push(Asked {
+            conversation: conversation.to_owned(),
+            command: command.to_owned(),
+            text: text.to_owned(),
+            invoked,
+            completed,
+            told: vec![told.clone()],
+            impostor: None,
+        });
+        told
+    }
 }
 
 /// Callers at work, until they are healed.
