@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::append::{Answer, Append, AppendError};
+use super::bell::Bell;
 use super::lane::Call;
-use super::tail::Bell;
 use crate::clock::Clock;
 use crate::database::within;
 use crate::event::{CommandId, OwnerId, StreamId};

@@ -5,6 +5,7 @@
 
 mod append;
 mod appender;
+mod bell;
 pub mod digest;
 mod lane;
 pub mod merkle;

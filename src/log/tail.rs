@@ -5,33 +5,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{Executor as _, PgPool};
+use sqlx::PgPool;
 use tokio::sync::{Mutex, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::bell::{Bell, raise};
 use super::read::Page;
 use super::{Log, Recorded, read};
 use crate::database::within;
 use crate::event::{OwnerId, Position};
 
-/// The channel of LISTEN and NOTIFY.
-const CHANNEL: &str = "convoledger";
 /// How long the tail sleeps when nothing wakes it.
 const PATROL: Duration = Duration::from_millis(500);
-/// How often this process rings for others at most.
-const RING: Duration = Duration::from_millis(20);
 /// Events in one read.
 const PAGE: usize = 500;
 /// Events in the first read of one who catches up, which doubles from there to [`PAGE`]. Whoever comes back missed little
 /// as a rule, and may leave again before it has seen much.
 const PAGE_MIN: usize = 32;
 /// How long a read may take; then its connection counts as cut. No page takes a second.
-const READ_WITHIN: Duration = Duration::from_secs(10);
-/// How long the listener hears nothing before it asks whether it still would.
-const QUIET: Duration = Duration::from_secs(30);
+pub(super) const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Batches that a slow listener may fall behind before it must read from the log again.
 const BACKLOG: usize = 256;
 
@@ -47,34 +41,17 @@ pub struct Tail {
     stop: CancellationToken,
 }
 
-/// Rung when this process appended something.
-#[derive(Clone)]
-pub(super) struct Bell {
-    /// What this process appended, which it tells others.
-    own: Arc<watch::Sender<Position>>,
-    /// What it knows of, from wherever.
-    heard: Arc<watch::Sender<Position>>,
-}
-
-impl Bell {
-    pub(super) fn ring(&self, head: Position) {
-        raise(&self.own, head);
-        raise(&self.heard, head);
-    }
-}
-
 impl Tail {
     pub(super) async fn start(pool: PgPool) -> Result<Self, sqlx::Error> {
         let start = read::head(&pool).await?;
-        let heard = Arc::new(watch::channel(start).0);
-        let bell = Bell { own: Arc::new(watch::channel(start).0), heard: Arc::clone(&heard) };
+        let bell = Bell::new(start);
         let (reached, seen) = watch::channel(start);
         let (batches, _) = broadcast::channel(BACKLOG);
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(pool.clone(), Arc::clone(&heard), stop.clone()));
-        tasks.spawn(ring_others(pool.clone(), bell.own.subscribe(), stop.clone()));
-        tasks.spawn(follow(pool, heard.subscribe(), bell.own.subscribe(), reached, batches.clone(), stop.clone()));
+        tasks.spawn(until(stop.clone(), bell.clone().listen(pool.clone())));
+        tasks.spawn(until(stop.clone(), bell.clone().ring_others(pool.clone())));
+        tasks.spawn(until(stop.clone(), follow(pool, bell.heard(), bell.own(), reached, batches.clone())));
         Ok(Self { head: seen, bell, batches, tasks: Arc::new(Mutex::new(tasks)), stop })
     }
 
@@ -166,6 +143,11 @@ impl Live {
     }
 }
 
+/// Reads and hints alone: wherever they are dropped, nothing is half done.
+async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
+    tokio::select! { () = stop.cancelled() => {}, () = task => {} }
+}
+
 /// Reads on whenever the log is heard to have grown, and at every patrol.
 async fn follow(
     pool: PgPool,
@@ -173,14 +155,10 @@ async fn follow(
     own: watch::Receiver<Position>,
     reached: watch::Sender<Position>,
     batches: broadcast::Sender<Batch>,
-    stop: CancellationToken,
 ) {
     let mut at = *reached.borrow();
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = timeout(PATROL, heard.changed()) => {}
-        }
+        let _ = timeout(PATROL, heard.changed()).await; // told or not, it looks
         // Nobody listens, and what was appended here is known to be there: on patrol, and when others rang, the log is asked.
         let own = *own.borrow();
         if own > at && batches.receiver_count() == 0 {
@@ -217,69 +195,9 @@ async fn advance(pool: &PgPool, at: Position, batches: &broadcast::Sender<Batch>
     Ok(last)
 }
 
-/// Hears other processes ring. Behind a pooler that does not pass LISTEN on, the patrol does alone.
-async fn listen(pool: PgPool, heard: Arc<watch::Sender<Position>>, stop: CancellationToken) {
-    let hear = async {
-        loop {
-            let heard_out = async {
-                // A pool of its own: the listener has its connection for ever, and it is lost with it when it is cut.
-                let own = PgPoolOptions::new().max_connections(1);
-                let own = own.connect_lazy_with(pool.connect_options().as_ref().clone());
-                let mut listener = PgListener::connect_with(&own).await?;
-                within(READ_WITHIN, listener.listen(CHANNEL)).await?;
-                loop {
-                    match timeout(QUIET, listener.recv()).await {
-                        Ok(rung) => {
-                            if let Ok(head) = rung?.payload().parse() {
-                                raise(&heard, Position(head));
-                            }
-                        }
-                        Err(_) => {
-                            within(READ_WITHIN, listener.execute("SELECT 1")).await?;
-                        }
-                    }
-                }
-            };
-            let ended: Result<std::convert::Infallible, sqlx::Error> = heard_out.await;
-            let Err(error) = ended;
-            tracing::debug!(%error, "LISTEN ended; it begins again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = hear => {}
-    }
-}
-
-/// Rings for other processes in a small commit of its own: a NOTIFY inside the lane would serialise the whole cluster.
-async fn ring_others(pool: PgPool, mut own: watch::Receiver<Position>, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = own.changed() => if changed.is_err() { return },
-        }
-        let head = *own.borrow_and_update();
-        let sent = sqlx::query(include_str!("sql/notify.sql")).bind(head.0.to_string()).execute(&pool);
-        if let Err(error) = within(READ_WITHIN, sent).await {
-            tracing::debug!(%error, "NOTIFY failed; others find out by their patrol");
-        }
-        tokio::time::sleep(RING).await;
-    }
-}
-
 fn reach(reached: &watch::Sender<Position>, position: Position) {
     metrics::gauge!("log_head").set(position_gauge(position));
     raise(reached, position);
-}
-
-/// Sets `watched` to `position` if that is higher.
-fn raise(watched: &watch::Sender<Position>, position: Position) {
-    watched.send_if_modified(|known| {
-        let higher = position > *known;
-        *known = (*known).max(position);
-        higher
-    });
 }
 
 #[allow(clippy::cast_precision_loss)] // a gauge is a float, and positions stay far below 2^53

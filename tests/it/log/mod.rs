@@ -1,6 +1,7 @@
 //! The log on a real Postgres: what goes in, what its readers see, and what `verify` finds.
 
 mod append;
+mod bell;
 mod lane;
 mod oracle;
 mod repeat;

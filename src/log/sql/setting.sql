@@ -1,0 +1,2 @@
+-- Null where nobody has set it.
+SELECT current_setting($1, true)
