@@ -137,11 +137,11 @@ struct Lane {
 
 impl Lane {
     /// One try of a call, over before `end`.
-    async fn ask(&self, call: &Call, look: bool, end: Instant) -> Result<Vec<Answer>, sqlx::Error> {
+    async fn ask(&self, call: &Call, look: bool, tried: bool, end: Instant) -> Result<Vec<Answer>, sqlx::Error> {
         let left = || end.saturating_duration_since(Clock::instant());
         let mut connection = within(left(), self.take()).await?;
         let begun = Clock::instant();
-        let answered = within(left().min(TRY_WITHIN), call.make(look, &mut connection)).await;
+        let answered = within(left().min(TRY_WITHIN), call.make(look, tried, &mut connection)).await;
         metrics::histogram!("append_call_seconds").record(begun.elapsed().as_secs_f64());
         self.put(connection, answered.is_ok());
         answered
@@ -303,14 +303,12 @@ fn land(answers: Vec<oneshot::Sender<Result<Answer, AppendError>>>, answered: Ve
     }
 }
 
-/// Calls the lane until it answers. A call whose connection broke may have been written: the command ids find out, and
-/// what this call finds repeated is its own first try.
+/// Calls the lane until it answers. A call whose connection broke may have been written: the command ids find out.
 async fn call(lane: &Lane, call: &Call, look: bool, patience: Duration) -> Result<Vec<Answer>, sqlx::Error> {
     let end = Clock::instant() + patience;
     let mut tried = false;
     loop {
-        match lane.ask(call, look || tried, end).await {
-            Ok(answers) if tried => return Ok(answers.into_iter().map(own).collect()),
+        match lane.ask(call, look, tried, end).await {
             Ok(answers) => return Ok(answers),
             Err(error) if passes(&error) && Clock::instant() + PAUSE < end => {
                 metrics::counter!("append_unanswered_total").increment(1);
@@ -320,14 +318,6 @@ async fn call(lane: &Lane, call: &Call, look: bool, patience: Duration) -> Resul
             }
             Err(error) => return Err(error),
         }
-    }
-}
-
-/// The answer to a call that was tried before without one: what is there already, this call's first try put there.
-fn own(answer: Answer) -> Answer {
-    match answer {
-        Answer::Repeated(done) => Answer::Appended(done),
-        answer => answer,
     }
 }
 

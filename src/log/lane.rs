@@ -210,11 +210,17 @@ impl Call {
         alone.collect()
     }
 
-    /// Calls the lane. One answer a command, in order. With `look`, commands without a name are looked for
-    /// too: because this call was made before and not answered, or failed and may have failed on a repeat.
-    pub(super) async fn make(&self, look: bool, connection: &mut PgConnection) -> Result<Vec<Answer>, sqlx::Error> {
+    /// Calls the lane. One answer a command, in order. With `look`, commands without a name are looked for too, because
+    /// the call failed and may have failed on a repeat; and if it was `tried` before and not answered, what it put there
+    /// then is its own, while what another call put there under the same name is still a repeat.
+    pub(super) async fn make(
+        &self,
+        look: bool,
+        tried: bool,
+        connection: &mut PgConnection,
+    ) -> Result<Vec<Answer>, sqlx::Error> {
         let row = sqlx::query(include_str!("sql/append.sql"))
-            .bind(look || self.command_digest.iter().any(Option::is_some))
+            .bind(look || tried || self.command_digest.iter().any(Option::is_some))
             .bind(&self.command_owner)
             .bind(&self.command_id)
             .bind(&self.command_digest)
@@ -243,7 +249,12 @@ impl Call {
                     let before = own.iter().map(|&target| Version(versions[target])).collect();
                     Answer::Appended(Appended { first, last, recorded_at, before })
                 }
-                1 | 2 => self.seen(answers.len(), &own, verdict == 1, connection).await?,
+                1 | 2 => match self.seen(answers.len(), &own, verdict == 1, connection).await? {
+                    (Answer::Repeated(done), id) if tried && self.begins_with(answers.len(), id) => {
+                        Answer::Appended(done)
+                    }
+                    (answer, _) => answer,
+                },
                 _ => {
                     let late = own.iter().find(|&&target| !met(self.target_expected[target], versions[target]));
                     let &late = late.ok_or_else(old_function)?;
@@ -256,14 +267,21 @@ impl Call {
         if answers.len() == self.commands() { Ok(answers) } else { Err(old_function()) }
     }
 
-    /// The answer to a command whose id is in the log: its first one, or that the id is another's.
+    /// Whether the first event of a command has this id.
+    fn begins_with(&self, command: usize, id: Uuid) -> bool {
+        let before: i32 = self.command_events[..command].iter().sum();
+        usize::try_from(before).is_ok_and(|first| self.events.get(first).is_some_and(|event| event.id == id))
+    }
+
+    /// The answer to a command whose id is in the log: its first one, or that the id is another's. With it comes the id
+    /// of the event that the log has there.
     async fn seen(
         &self,
         command: usize,
         targets: &[usize],
         same: bool,
         connection: &mut PgConnection,
-    ) -> Result<Answer, sqlx::Error> {
+    ) -> Result<(Answer, Uuid), sqlx::Error> {
         let streams: Vec<Uuid> = targets.iter().map(|&target| self.target_stream[target]).collect();
         let events = self.command_events[command];
         let row = sqlx::query(include_str!("sql/command_seen.sql"))
@@ -273,13 +291,13 @@ impl Call {
             .bind(events)
             .fetch_one(connection)
             .await?;
-        let first = Position(row.try_get(0)?);
+        let (first, id) = (Position(row.try_get(0)?), row.try_get(3)?);
         if !same {
-            return Ok(Answer::Reused { first });
+            return Ok((Answer::Reused { first }, id));
         }
         let last = Position(first.0 + i64::from(events) - 1);
         let before = row.try_get::<Vec<i32>, _>(2)?.into_iter().map(Version).collect();
-        Ok(Answer::Repeated(Appended { first, last, recorded_at: row.try_get(1)?, before }))
+        Ok((Answer::Repeated(Appended { first, last, recorded_at: row.try_get(1)?, before }), id))
     }
 }
 

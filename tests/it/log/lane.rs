@@ -13,7 +13,7 @@ use serde_json::json;
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::task::JoinHandle;
 
-use super::{OWNER, appended, holds, noon, open, stream, target, to};
+use super::{OWNER, appended, holds, named, noon, open, stream, target, to};
 use crate::support::postgres::fresh;
 use crate::support::proxy::{Proxy, Weather};
 
@@ -207,6 +207,25 @@ async fn an_append_whose_connection_is_cut_anywhere_goes_in_once() {
         assert_eq!(landed(append).await, Position(given), "cut at {at}");
     }
     assert_eq!(holds(&log).await, Position(6));
+}
+
+#[tokio::test]
+async fn a_repeat_whose_connection_is_cut_is_still_a_repeat() {
+    let database = fresh().await;
+    let log = open(&database).await;
+    let copy = || named(7, 1, [target(stream(1), Expected::Any, 1)]);
+    let first = appended(&log, copy()).await;
+    let mut holder = database.connect_as_owner().await.expect("a connection");
+    lock(&mut holder, LANE).await;
+    let again = tokio::spawn({
+        let (log, copy) = (log.clone(), copy());
+        async move { log.append(copy).await }
+    });
+    let pid = waiter(log.pool(), LANE).await;
+    kill(&mut database.connect_as_owner().await.expect("a connection"), pid).await;
+    unlock(&mut holder, LANE).await;
+    let Ok(Answer::Repeated(repeated)) = again.await.expect("no panic") else { panic!("it is another's event") };
+    assert_eq!(repeated.first, first.first);
 }
 
 #[tokio::test]

@@ -187,9 +187,18 @@ impl House {
         command
     }
 
+    /// How often the server logged something like it.
+    pub fn logged(&self, what: &str) -> usize {
+        self.whole_log().matches(what).count()
+    }
+
+    fn whole_log(&self) -> String {
+        fs::read_to_string(self.top.path().join("serve.log")).unwrap_or_default()
+    }
+
     /// The end of what the program logged.
     fn log(&self) -> String {
-        let log = fs::read_to_string(self.top.path().join("serve.log")).unwrap_or_default();
+        let log = self.whole_log();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
