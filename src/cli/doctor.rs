@@ -185,7 +185,7 @@ impl Findings {
                 (State::Live, _) => self.good("projection", found),
                 (State::CatchingUp, _) => self.warn("projection", found, "it folds while `serve` runs"),
                 (State::Outdated, _) => {
-                    let advice = "its rows were made by another version; drop its schema, and it folds again";
+                    let advice = "its rows were made by another version: `convoledger rebuild` makes them anew";
                     self.warn("projection", found, advice);
                 }
                 (State::Failed, error) => {
