@@ -16,9 +16,10 @@ pub(super) enum LogStyle {
     Json,
 }
 
-/// Logs go to stderr, from `level` on unless `RUST_LOG` says otherwise.
+/// Logs go to stderr, from `level` on unless `RUST_LOG` says otherwise. Of slow statements, which sqlx warns of, only who
+/// asks is told: a large append may well take a second.
 pub(super) fn log(level: &str, style: LogStyle) {
-    let filter = EnvFilter::new(config::log_filter().unwrap_or_else(|| level.to_owned()));
+    let filter = EnvFilter::new(config::log_filter().unwrap_or_else(|| format!("{level},sqlx::query=error")));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match style {
         LogStyle::Text => log.with_ansi(io::stderr().is_terminal()).init(),

@@ -60,6 +60,24 @@ async fn no_read_scans_a_table_that_grows() {
     connection.close().await.expect("a farewell");
 }
 
+#[tokio::test]
+async fn where_a_view_stands_is_looked_up_though_the_log_has_no_statistics() {
+    let database = fresh().await;
+    let pool = database.pool(4);
+    let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    CONVERSATION.create(&pool).await.expect("created");
+    grown(owner, long).write(&pool).await;
+    pool.close().await;
+    let mut connection = database.connect_as_owner().await.expect("a connection");
+    sqlx::raw_sql("SET search_path = conversation, public").execute(&mut connection).await.expect("set");
+    let standing = fs::read_to_string("src/projection/sql/standing.sql").expect("SQL is text");
+    let explain = AssertSqlSafe(format!("EXPLAIN {standing}"));
+    let plan: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut connection).await.expect("a plan");
+    let plan = plan.join("\n");
+    assert!(!plan.contains("Seq Scan on event") && !plan.contains("Hash"), "{plan}");
+    connection.close().await.expect("a farewell");
+}
+
 async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str, mode: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(statement);
     let text = fs::read_to_string(file).expect("SQL is text");
