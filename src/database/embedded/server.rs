@@ -27,7 +27,7 @@ const FAREWELL: Duration = Duration::from_mins(1);
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// What the server is told beyond its own defaults.
-const SETTINGS: [(&str, &str); 7] = [
+const SETTINGS: [(&str, &str); 8] = [
     // The socket is the only way in.
     ("listen_addresses", ""),
     ("port", "5432"),
@@ -36,6 +36,8 @@ const SETTINGS: [(&str, &str); 7] = [
     ("max_wal_size", "2GB"),
     // Compiling a query costs more than any of ours takes.
     ("jit", "off"),
+    // A ledger may grow from nothing to a million events in a minute; plans are made by statistics that are at hand.
+    ("autovacuum_naptime", "10s"),
     // Without the detail of an error: it would copy rows, and what they say, into a file.
     ("log_error_verbosity", "terse"),
 ];
