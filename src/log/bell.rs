@@ -55,18 +55,17 @@ impl Bell {
     /// Hears other processes ring, for ever; behind a pooler it does not listen.
     pub(super) async fn listen(self, pool: PgPool) {
         loop {
-            match self.hear(&pool).await {
-                Ok(Heard::Pooled) => {
-                    tracing::info!("a pooler stands before the database: other servers' appends are found by looking");
-                    return;
-                }
-                Err(error) => tracing::debug!(%error, "LISTEN ended; it begins again"),
-            }
+            let Err(error) = self.hear(&pool).await else {
+                tracing::info!("a pooler stands before the database: other servers' appends are found by looking");
+                return;
+            };
+            tracing::debug!(%error, "LISTEN ended; it begins again");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
 
-    async fn hear(&self, pool: &PgPool) -> Result<Heard, sqlx::Error> {
+    /// Hears until the connection ends. Without an error it ends only where no session is ours alone.
+    async fn hear(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         // A session of a pooler's is anybody's: what is listened for there is told to whoever has it next, who does not
         // expect it. So the session is given a mark as it begins; a pooler refuses it, or has begun the session before.
         let mark = random::id().to_string();
@@ -74,13 +73,13 @@ impl Bell {
         // A pool of its own: the listener has its connection for ever, and it is lost with it when it is cut.
         let own = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
         let mut listener = match PgListener::connect_with(&own).await {
-            Err(sqlx::Error::Database(_)) => return Ok(Heard::Pooled),
+            Err(error) if refuses_the_mark(&error) => return Ok(()),
             listener => listener?,
         };
         let marked = sqlx::query_scalar(include_str!("sql/setting.sql")).bind(SESSION).fetch_one(&mut listener);
         let marked: Option<String> = within(READ_WITHIN, marked).await?;
         if marked.is_none_or(|marked| marked != mark) {
-            return Ok(Heard::Pooled);
+            return Ok(());
         }
         within(READ_WITHIN, listener.listen(CHANNEL)).await?;
         loop {
@@ -111,10 +110,10 @@ impl Bell {
     }
 }
 
-/// Why nothing more is heard.
-enum Heard {
-    /// The session is not ours alone.
-    Pooled,
+/// Whether a pooler would not begin a session that is marked (in the words of `PgBouncer`). Any other refusal passes: Postgres
+/// itself takes every mark, and may only be starting, or full.
+fn refuses_the_mark(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.message().contains("unsupported startup parameter"))
 }
 
 /// Sets `watched` to `position` if that is higher.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use convoledger::log::Expected;
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{appended, open, stream, target, to};
@@ -27,6 +27,28 @@ async fn who_appends_is_heard_by_others_before_they_look() {
         sleep(Duration::from_millis(30)).await;
     }
     assert!(slowest < Duration::from_millis(400), "only the patrol, every 500 ms, found it: {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_cut_and_turned_away_listens_again() {
+    let database = fresh().await;
+    let log = open(&database).await;
+    let mut owner = database.connect_as_owner().await.expect("the owner");
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut owner).await.expect("a name");
+    let limit = async |owner: &mut PgConnection, sessions: i32| {
+        let limit = format!("ALTER DATABASE {name} CONNECTION LIMIT {sessions}");
+        sqlx::raw_sql(AssertSqlSafe(limit)).execute(owner).await.expect("the owner may");
+    };
+    listening(&database.pool(1), 1).await;
+    limit(&mut owner, 0).await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut owner).await.expect("the owner may");
+    assert!(cut > 0, "nobody was cut");
+    sleep(Duration::from_millis(1_500)).await;
+    limit(&mut owner, -1).await;
+    listening(&database.pool(1), 1).await;
+    appended(&log, to([target(stream(1), Expected::None, 1)])).await;
 }
 
 /// Waits until so many sessions listen.
