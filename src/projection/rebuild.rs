@@ -45,7 +45,7 @@ pub struct Rebuilt {
     pub differences: Option<Vec<Difference>>,
 }
 
-/// A table whose live rows are not those that the log folds to.
+/// A table whose live rows are not those that the log folds to. Without any rows to tell, only one of both has the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     pub table: String,
@@ -103,7 +103,9 @@ impl Rebuild<'_> {
     /// Folds until little is left.
     async fn catch_up(&self, mut told: impl FnMut(Position, Position)) -> Result<(), RebuildError> {
         let next = self.next();
-        let mut range = RANGE_EVENTS_MAX;
+        // No more than a second's worth at once, else a throttle would only put pauses between bursts.
+        let most = self.throttle.map_or(RANGE_EVENTS_MAX, |throttle| RANGE_EVENTS_MAX.min(throttle.get().into()));
+        let mut range = most;
         loop {
             let standing = standing_in(&next, self.pool).await.map_err(|source| self.database(source))?;
             let (position, head) = (standing.position, standing.head);
@@ -119,7 +121,7 @@ impl Rebuild<'_> {
                 .throttle
                 .map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
             match self.projection.fold_in(&next, self.pool, position, last).await {
-                Ok(Folded::Done) => range = (range * 2).min(RANGE_EVENTS_MAX),
+                Ok(Folded::Done) => range = (range * 2).min(most),
                 Ok(Folded::Elsewhere) => {}
                 // Which event it is that does not fold is found by halving.
                 Err(error) if error.is_poison() && last.0 - position.0 > 1 => range = (last.0 - position.0) / 2,
@@ -208,13 +210,15 @@ impl Rebuild<'_> {
         connection: &mut PgConnection,
     ) -> Result<Vec<Difference>, sqlx::Error> {
         let (live, next) = (self.projection.name, self.next());
-        let mut differences = Vec::new();
-        let news = statements(&next, live, connection).await?;
-        for Statements { table, list: only_live, .. } in statements(live, &next, connection).await? {
-            let Some(new) = news.iter().find(|new| new.table == table) else {
-                differences.push(Difference { table, only_live: Vec::new(), only_new: Vec::new() });
-                continue;
-            };
+        let (lives, news) = (statements(live, &next, connection).await?, statements(&next, live, connection).await?);
+        let without_twin = |ones: &[Statements], others: &[Statements]| -> Vec<Difference> {
+            let alone = ones.iter().filter(|one| others.iter().all(|other| other.table != one.table));
+            let rows = Vec::new;
+            alone.map(|one| Difference { table: one.table.clone(), only_live: rows(), only_new: rows() }).collect()
+        };
+        let mut differences = [without_twin(&lives, &news), without_twin(&news, &lives)].concat();
+        for Statements { table, list: only_live, .. } in lives {
+            let Some(new) = news.iter().find(|new| new.table == table) else { continue };
             if suspects.is_some_and(|suspects| !suspects.contains(&table)) {
                 continue;
             }
@@ -241,7 +245,7 @@ impl Rebuild<'_> {
     /// Puts the former rows in place again, and keeps the present ones as the former. They go on being folded by the fold
     /// that made them.
     pub async fn roll_back(&self) -> Result<(), RebuildError> {
-        let (live, old, between) = (self.projection.name, self.old(), self.next());
+        let (live, old, between) = (self.projection.name, self.old(), format!("{}_between", self.projection.name));
         let swap = async {
             let mut transaction = self.pool.begin().await?;
             enter(live, &mut transaction).await?;
@@ -250,7 +254,6 @@ impl Rebuild<'_> {
             }
             if exists(live, &mut transaction).await? {
                 hold(live, &mut transaction).await?;
-                drop_schema(&between, &mut transaction).await?;
                 rename(live, &between, &mut transaction).await?;
                 rename(&old, live, &mut transaction).await?;
                 rename(&between, &old, &mut transaction).await?;
