@@ -8,6 +8,7 @@ pub mod account;
 mod branch;
 mod conversation;
 mod message;
+pub mod projection;
 mod refusal;
 #[cfg(test)]
 mod scenario;

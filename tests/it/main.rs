@@ -6,6 +6,7 @@ mod golden;
 mod graphql;
 mod history;
 mod log;
+mod own;
 mod plans;
 mod projection;
 mod rebuild;
