@@ -5,7 +5,7 @@
 //! ever holds a fold's transaction. Only a fold that was given up for lost is dropped half-way.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::renew::renew;
 use super::skip::Skips;
 use super::status::{is_missing, qualified, status_of};
 use super::{FoldError, Folded, Opener, Projection, Range, State, Status};
@@ -39,7 +40,9 @@ const PATIENCE_MAX: Duration = Duration::from_mins(5);
 /// The running projections of this process.
 pub struct Engine {
     pool: PgPool,
+    opener: Arc<dyn Opener>,
     running: Vec<Running>,
+    renewal: Mutex<Option<JoinHandle<()>>>,
     stop: CancellationToken,
 }
 
@@ -63,7 +66,17 @@ impl Engine {
     ) -> Self {
         let stop = CancellationToken::new();
         let run = |projection: &Projection| Running::start(&pool, projection.clone(), head, opener, &stop);
-        Self { running: projections.iter().map(run).collect(), pool, stop }
+        let running = projections.iter().map(run).collect();
+        Self { pool, opener: Arc::clone(opener), running, renewal: Mutex::new(None), stop }
+    }
+
+    /// Makes views whose folder changed anew, beside the live ones, until it is done or stopped. Does so once.
+    pub fn renew_outdated(&self) {
+        let projections = self.running.iter().map(|running| running.projection.clone()).collect();
+        let Ok(mut renewal) = self.renewal.lock() else { return };
+        renewal.get_or_insert_with(|| {
+            tokio::spawn(renew(self.pool.clone(), projections, Arc::clone(&self.opener), self.stop.clone()))
+        });
     }
 
     /// How far the projection of this name has come, as it moves.
@@ -118,6 +131,11 @@ impl Engine {
     /// Ends every task behind the fold that it is in.
     pub async fn stop(self) {
         self.stop.cancel();
+        if let Ok(Some(renewal)) = self.renewal.into_inner()
+            && let Err(error) = renewal.await
+        {
+            tracing::error!(%error, "making views anew ended badly");
+        }
         for running in self.running {
             if let Err(error) = running.task.await {
                 tracing::error!(projection = %running.projection.name, %error, "the projection's task ended badly");

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod folder;
 pub mod own;
 pub mod rebuild;
+mod renew;
 pub mod rows;
 pub mod said;
 mod skip;
