@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
-use super::output::{bar, say, say_json};
+use super::output::{bar, complain, say, say_json};
 use super::projections::{difference_json, difference_text};
 use crate::event::Position;
 use crate::projection::{Rebuild, RebuildError, Rebuilt};
@@ -50,7 +50,13 @@ pub(super) struct RebuildCommand {
 
 impl RebuildCommand {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
-        let views = place.views(&self.views)?;
+        let views = match place.views(&self.views) {
+            Ok(views) => views,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Ok(ExitCode::from(2));
+            }
+        };
         let workers = if self.offline { thread::available_parallelism().map_or(1, NonZeroUsize::get) } else { 1 };
         let workshop = place.workshop(&views, workers).await?;
         let stop = CancellationToken::new();

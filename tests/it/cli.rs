@@ -93,6 +93,53 @@ fn a_view_is_rebuilt_beside_a_running_server() {
 }
 
 #[test]
+fn the_view_of_the_readme_works_as_it_is_written() {
+    let ledger = Ledger::new();
+    let token = text(&ledger.run(&["token", "create", "--account", "a@b.org"]));
+    ledger.run(&["import", "--account", "a@b.org", &fixture("chatgpt/librechat-chatgpt-tree.json")]);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let (_, rest) = readme.split_once("<!-- own view -->\n```sh\n").expect("it is marked");
+    let (script, _) = rest.split_once("```").expect("it ends");
+    let at = ledger.directory.path();
+    fs::create_dir_all(at.join("target/release")).expect("a directory");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_convoledger"), at.join("target/release/convoledger"))
+        .expect("a link");
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", script]).current_dir(at).env("CONVOLEDGER_DATA", ledger.data());
+    bash.env_remove("DATABASE_URL");
+    let pasted = bash.output().expect("bash runs");
+    assert!(pasted.status.success(), "{pasted:?}");
+    assert!(text(&pasted).contains("thumbs_down: fit for use; "), "{pasted:?}");
+
+    let views = at.join("views");
+    let (_server, address) = ledger.serve_with(&["--projections", views.to_str().expect("a path")]);
+    let messages = ask(&address, &token, "{ conversations { nodes { messages { nodes { id role } } } } }");
+    let messages =
+        messages["data"]["conversations"]["nodes"][0]["messages"]["nodes"].as_array().expect("messages").clone();
+    for (nth, message) in messages.iter().enumerate() {
+        for rating in if nth == 0 { &["DOWN", "UP"][..] } else { &["DOWN"] } {
+            let rate = format!(
+                "mutation {{ rateMessage(input: {{ id: {}, rating: {rating} }}) {{ __typename }} }}",
+                message["id"]
+            );
+            assert_eq!(ask(&address, &token, &rate)["data"]["rateMessage"]["__typename"], "MessageDone");
+        }
+    }
+    let listed = json(&ledger.run(&["projections", "--json", "--projections", views.to_str().expect("a path")]));
+    let names: Vec<_> = listed["projections"].as_array().expect("a list").iter().map(|view| &view["name"]).collect();
+    assert!(names.contains(&&"thumbs_down".into()), "{listed}");
+    let url = json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned();
+    let down = "SELECT count(*) FROM thumbs_down.verdict WHERE rating = 'down'";
+    for _ in 0..100 {
+        if i64::try_from(messages.len()).is_ok_and(|rated| number_as_superuser(&url, down) == rated - 1) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{} of {} are down", number_as_superuser(&url, down), messages.len());
+}
+
+#[test]
 fn what_cannot_be_taken_is_said_and_the_rest_is_taken() {
     let ledger = Ledger::new();
     let strange = ledger.directory.path().join("strange.json");
@@ -191,7 +238,12 @@ impl Ledger {
 
     /// A server that answers, and where.
     fn serve(&self) -> (Server, String) {
+        self.serve_with(&[])
+    }
+
+    fn serve_with(&self, arguments: &[&str]) -> (Server, String) {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.args(arguments);
         let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
         let mut said = BufReader::new(server.0.stdout.take().expect("its stdout")).lines();
         let line = said.next().expect("it says where it listens").expect("text");
@@ -225,6 +277,25 @@ fn change_as_superuser(url: &str, sql: &str) {
         connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("a superuser may");
         connection.close().await.expect("a farewell");
     });
+}
+
+fn number_as_superuser(url: &str, sql: &str) -> i64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+        let mut connection = PgConnection::connect(url).await.expect("the database is where doctor says");
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.expect("a number")
+    })
+}
+
+/// What GraphQL answers.
+fn ask(address: &str, token: &str, query: &str) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let asked = reqwest::Client::new().post(format!("{address}/graphql")).bearer_auth(token.trim());
+        let answer = asked.json(&serde_json::json!({ "query": query })).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    })
 }
 
 fn expected() -> Value {
