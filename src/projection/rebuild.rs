@@ -172,8 +172,13 @@ impl Rebuild<'_> {
             Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: self.name() }),
             position => position.map_err(database)?,
         };
-        while let Some(held) = held.filter(|held| *held > position) {
-            let (last, skipped) = skips.cut(position, held);
+        // Without live rows to come up to, all of the log is what is missing.
+        let target = match held {
+            Some(held) => held,
+            None => standing_in(&next, self.pool).await.map_err(database)?.head,
+        };
+        while position < target {
+            let (last, skipped) = skips.cut(position, target);
             let range = self.range(position, last, skipped).await?;
             match self.projection.fold_within(&next, &mut transaction, &range).await? {
                 Folded::Done => position = last,

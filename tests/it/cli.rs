@@ -1,14 +1,13 @@
 //! The program as scripts use it: the real binary, its own Postgres, its exit codes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::support::program::{Ledger, ask, change_as_superuser, fixture, json, number_as_superuser, text};
 
 #[test]
 fn an_import_is_counted_repeated_and_proven() {
@@ -191,126 +190,7 @@ fn the_readme_tells_the_tests_that_are_run() {
     assert!(fs::read_to_string(root.join(".ci/run")).expect("a script").contains("<!-- tests -->"));
 }
 
-/// A data directory of one test's own.
-struct Ledger {
-    directory: TempDir,
-}
-
-impl Ledger {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        // The account that runs Postgres must come through.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
-        Self { directory }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_convoledger"));
-        command.args(arguments).arg("--data").arg(self.data());
-        for variable in ["DATABASE_URL", "CONVOLEDGER_DATA", "CONVOLEDGER_ROOT_KEY", "RUST_LOG"] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.run_to(0, arguments)
-    }
-
-    /// Runs it to this exit code.
-    fn run_to(&self, code: i32, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        output
-    }
-
-    /// What it complains of.
-    fn fail(&self, arguments: &[&str]) -> String {
-        let said = String::from_utf8_lossy(&self.run_to(1, arguments).stderr).into_owned();
-        assert!(said.contains("error: "), "{said}");
-        said
-    }
-
-    /// A server that answers, and where.
-    fn serve(&self) -> (Server, String) {
-        self.serve_with(&[])
-    }
-
-    fn serve_with(&self, arguments: &[&str]) -> (Server, String) {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        command.args(arguments);
-        let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
-        let mut said = BufReader::new(server.0.stdout.take().expect("its stdout")).lines();
-        let line = said.next().expect("it says where it listens").expect("text");
-        let address = line.strip_prefix("listening on ").expect("as scripts expect it").to_owned();
-        (server, address)
-    }
-}
-
-/// Killed when its test ends, however it ends.
-struct Server(Child);
-
-impl Server {
-    fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.0);
-        kill_process(process, signal).expect("it runs");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn change_as_superuser(url: &str, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-        let mut connection = PgConnection::connect(url).await.expect("the database is where doctor says");
-        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("a superuser may");
-        connection.close().await.expect("a farewell");
-    });
-}
-
-fn number_as_superuser(url: &str, sql: &str) -> i64 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-        let mut connection = PgConnection::connect(url).await.expect("the database is where doctor says");
-        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.expect("a number")
-    })
-}
-
-/// What GraphQL answers.
-fn ask(address: &str, token: &str, query: &str) -> Value {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let asked = reqwest::Client::new().post(format!("{address}/graphql")).bearer_auth(token.trim());
-        let answer = asked.json(&serde_json::json!({ "query": query })).send().await.expect("an answer");
-        answer.json().await.expect("JSON")
-    })
-}
-
 fn expected() -> Value {
     let text = fs::read_to_string(fixture("expected.json")).expect("the counts");
     serde_json::from_str(&text).expect("JSON")
-}
-
-fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).expect("exactly one JSON document")
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module per subject.
 
+mod anew;
 mod cli;
 mod database;
 mod golden;
