@@ -20,7 +20,21 @@ pub const CONVERSATION: Projection = Projection {
     apply: include_str!("../../projections/conversation/apply.sql"),
 };
 
-pub const BUILT_IN: &[Projection] = &[CONVERSATION];
+pub const USAGE: Projection = Projection {
+    name: "usage",
+    schema: include_str!("../../projections/usage/schema.sql"),
+    index: "",
+    apply: include_str!("../../projections/usage/apply.sql"),
+};
+
+pub const AUDIT: Projection = Projection {
+    name: "audit",
+    schema: include_str!("../../projections/audit/schema.sql"),
+    index: include_str!("../../projections/audit/index.sql"),
+    apply: include_str!("../../projections/audit/apply.sql"),
+};
+
+pub const BUILT_IN: &[Projection] = &[CONVERSATION, USAGE, AUDIT];
 
 impl Projection {
     pub fn question(&self) -> &'static str {

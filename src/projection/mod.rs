@@ -12,6 +12,6 @@ pub mod status;
 
 pub use engine::{Behind, Engine};
 pub use fold::{FoldError, Folded};
-pub use folder::{BUILT_IN, CONVERSATION, Projection};
+pub use folder::{AUDIT, BUILT_IN, CONVERSATION, Projection, USAGE};
 pub use rebuild::{Difference, Rebuild, RebuildError, Rebuilt};
 pub use status::{State, Status, status};
