@@ -11,7 +11,7 @@ use convoledger::ledger::{Act, AppendMessage, Command, Start};
 use convoledger::log::{Limits, Log};
 use convoledger::projection::{Engine, Projection};
 use convoledger::random;
-use convoledger::service::{Actor, Order, Outcome, Service};
+use convoledger::service::{Actor, CONVERSATION, Order, Outcome, Service};
 use convoledger::vault::{KeyStore, Vault};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -101,7 +101,7 @@ impl Ledger {
     /// Waits until the view shows all that was said.
     pub async fn caught_up(&self) -> anyhow::Result<()> {
         let head = self.log.head().await?;
-        Ok(self.service.caught_up(self.actor, Some(head)).await?)
+        Ok(self.service.caught_up(self.actor, CONVERSATION, Some(head)).await?)
     }
 
     async fn order(&self, conversation: ConversationId, commands: Vec<Command>) -> anyhow::Result<()> {

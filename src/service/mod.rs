@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
-pub use read::Message;
+pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use seal::Opened;
 pub use watch::Watched;
 
@@ -81,6 +81,8 @@ pub enum Trouble {
     Unreadable(#[from] Unreadable),
     #[error("sealed words do not open under their key")]
     Open(#[from] OpenError),
+    #[error("the database has no such time or time zone: {0}")]
+    Time(String),
     #[error("{0}")]
     Internal(String),
 }

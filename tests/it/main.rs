@@ -1,5 +1,6 @@
 //! The integration tests: one binary, a module per subject.
 
+mod audit;
 mod cli;
 mod database;
 mod golden;
@@ -15,5 +16,6 @@ mod support;
 mod tidy;
 mod torture;
 mod transport;
+mod usage;
 mod vault;
 mod view;
