@@ -1,10 +1,4 @@
 -- The messages in ($1, $2] folded by key, then one upsert.
-WITH said AS MATERIALIZED (
-    SELECT owner_id, occurred_at, stream_id, body, body -> 'usage' AS usage,
-        round((body ->> 'cost_usd')::usd, 12) AS cost_usd
-    FROM event
-    WHERE position > $1 AND position <= $2 AND kind = 'message.appended'
-)
 INSERT INTO usage AS was (owner_id, quarter, conversation_id, branch, model, provider, messages, unpriced, timed,
     size_bytes, tokens_in, tokens_out, cache_reads, cache_writes_5m, cache_writes_1h, reasoning, latency_ms, cost_usd)
 SELECT owner_id,
@@ -23,7 +17,14 @@ SELECT owner_id,
     sum((usage ->> 'reasoning')::bigint),
     sum((body ->> 'latency_ms')::bigint),
     sum(cost_usd)
-FROM said
+FROM (
+    SELECT owner_id, occurred_at, stream_id, body, body -> 'usage' AS usage,
+        round((body ->> 'cost_usd')::numeric, 12) AS cost_usd
+    FROM event
+    WHERE position > $1 AND position <= $2 AND kind = 'message.appended'
+    -- Keeps what is read of a body from being read again for every sum.
+    OFFSET 0
+) AS said
 GROUP BY owner_id, quarter, stream_id, branch, model, provider
 ON CONFLICT (owner_id, quarter, conversation_id, branch, model, provider) DO UPDATE SET
     messages = was.messages + excluded.messages,

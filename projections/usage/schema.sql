@@ -6,9 +6,6 @@
 -- A sum is null while no message of the row said the number: unknown is not zero, and takes no room. Sums are numeric,
 -- which is short where they are small and never overflows: readers cut them off where the API's numbers end.
 
--- Money that a provider said. Not a number, and less than nothing, are refused where they are read.
-CREATE DOMAIN usd AS numeric CHECK (VALUE >= 0 AND VALUE < 'Infinity');
-
 CREATE TABLE usage (
     -- When the quarter of an hour begins that its messages occurred in.
     quarter         timestamptz NOT NULL,
@@ -33,7 +30,7 @@ CREATE TABLE usage (
     -- A part of tokens_out.
     reasoning       numeric,
     latency_ms      numeric,
-    cost_usd        usd,
+    cost_usd        numeric     CHECK (cost_usd >= 0 AND cost_usd < 'Infinity'),
     CONSTRAINT usage_key UNIQUE NULLS NOT DISTINCT (owner_id, quarter, conversation_id, branch, model, provider)
 -- Every message updates a row, which no index but the key's is on: with room on the page, in place (HOT).
 ) WITH (fillfactor = 90);

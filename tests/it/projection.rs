@@ -43,7 +43,6 @@ fn any_division_of_any_history_folds_to_what_the_rules_say() {
             spread(&database, before).await;
             for projection in BUILT_IN {
                 let whole = folded(projection, &pool, before, last, &[i64::MAX]).await;
-                prop_assert!(!whole.is_empty());
                 prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &[1]).await, "one by one");
                 prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &cuts).await, "in {:?}", cuts);
             }
