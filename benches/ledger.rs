@@ -4,6 +4,7 @@
 
 mod append;
 mod batch;
+mod costs;
 mod disk;
 mod fold;
 mod import;
@@ -54,6 +55,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("fold") {
         fold::measure(&cluster).await?;
+    }
+    if asked("costs") {
+        costs::measure(&cluster).await?;
     }
     cluster.stop().await;
     Ok(())

@@ -27,7 +27,21 @@ pub const CONVERSATION: Projection = Projection::of_facts(
     include_str!("../../projections/conversation/apply.sql"),
 );
 
-pub const BUILT_IN: &[Projection] = &[CONVERSATION];
+pub const USAGE: Projection = Projection::of_facts(
+    "usage",
+    include_str!("../../projections/usage/schema.sql"),
+    "",
+    include_str!("../../projections/usage/apply.sql"),
+);
+
+pub const AUDIT: Projection = Projection::of_facts(
+    "audit",
+    include_str!("../../projections/audit/schema.sql"),
+    include_str!("../../projections/audit/index.sql"),
+    include_str!("../../projections/audit/apply.sql"),
+);
+
+pub const BUILT_IN: &[Projection] = &[CONVERSATION, USAGE, AUDIT];
 
 impl Projection {
     /// One that is folded from facts alone.

@@ -21,7 +21,7 @@ pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
 pub use open::{Opened, Words};
-pub use read::Message;
+pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use skip::SkipError;
 pub use watch::Watched;
 
@@ -84,6 +84,8 @@ pub enum Trouble {
     Unreadable(#[from] Unreadable),
     #[error("sealed words do not open under their key")]
     Open(#[from] OpenError),
+    #[error("the database has no such time or time zone: {0}")]
+    Time(String),
     #[error("{0}")]
     Internal(String),
 }

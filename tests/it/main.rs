@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module per subject.
 
 mod anew;
+mod audit;
 mod cli;
 mod database;
 mod golden;
@@ -17,5 +18,6 @@ mod support;
 mod tidy;
 mod torture;
 mod transport;
+mod usage;
 mod vault;
 mod view;

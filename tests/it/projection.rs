@@ -17,11 +17,9 @@ use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 
-use crate::history::{History, Told, asked, chat, head, write};
+use crate::history::{History, Told, asked, chat, head, spread, write};
 use crate::support::postgres::fresh;
 use crate::support::service::closed;
-
-const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
 
 /// A projection that shows whatever it folds twice.
 const SEEN: Projection =
@@ -44,9 +42,12 @@ fn any_division_of_any_history_folds_to_what_the_rules_say() {
         runtime.block_on(async {
             let history = History::of(asked);
             let (before, last) = history.write(&pool).await;
-            let whole = folded(&pool, before, last, &[i64::MAX]).await;
-            prop_assert_eq!(&whole, &folded(&pool, before, last, &[1]).await, "one by one");
-            prop_assert_eq!(&whole, &folded(&pool, before, last, &cuts).await, "in ranges of {:?}", cuts);
+            spread(&database, before).await;
+            for projection in BUILT_IN {
+                let whole = folded(projection, &pool, before, last, &[i64::MAX]).await;
+                prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &[1]).await, "one by one");
+                prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &cuts).await, "in {:?}", cuts);
+            }
             for ((owner, id), expected) in Expected::of(&history, before) {
                 prop_assert_eq!(Expected::read(&pool, owner, id).await, expected);
             }
@@ -299,23 +300,28 @@ async fn count(pool: &PgPool, from: &str) -> i64 {
 }
 
 /// The rows that come of folding (`before`, `last`] anew, cut into ranges of these lengths, again and again.
-async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
-    sqlx::raw_sql("DROP SCHEMA IF EXISTS conversation CASCADE").execute(pool).await.expect("dropped");
-    CONVERSATION.create(pool).await.expect("created");
-    let skip = "UPDATE conversation.progress SET position = $1";
-    sqlx::query(skip).bind(before.0).execute(pool).await.expect("what lies before is another history");
+async fn folded(projection: &Projection, pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
+    let name = &projection.name;
+    let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(pool).await.expect("dropped");
+    projection.create(pool).await.expect("created");
+    let skip = format!("UPDATE {name}.progress SET position = $1");
+    let skip = sqlx::query(AssertSqlSafe(skip)).bind(before.0).execute(pool);
+    skip.await.expect("what lies before is another history");
     let mut position = before;
     for cut in cuts.iter().cycle() {
         if position == last {
             break;
         }
         let to = Position(last.0.min(position.0.saturating_add(*cut)));
-        assert_eq!(CONVERSATION.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
+        assert_eq!(projection.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
         position = to;
     }
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 AND tablename <> 'progress' ORDER BY 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).bind(name).fetch_all(pool).await.expect("tables");
     let mut rows = Vec::new();
-    for table in TABLES {
-        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM conversation.{table} AS t ORDER BY 1");
+    for table in tables {
+        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM {name}.{table} AS t ORDER BY 1");
         rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(dump)).fetch_all(pool).await.expect("rows"));
     }
     rows

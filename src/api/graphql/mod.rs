@@ -8,6 +8,7 @@
 mod account;
 mod answer;
 mod asker;
+mod audit;
 mod branch;
 mod budget;
 mod conversation;
@@ -32,3 +33,4 @@ mod scalar;
 pub mod schema;
 pub mod socket;
 mod subscription;
+mod usage;
