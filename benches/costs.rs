@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use convoledger::projection::{CONVERSATION, USAGE};
-use convoledger::view::usage::{Dimension, Range};
+use convoledger::view::usage::{Dimension, Span};
 
 use crate::ledgers::Cluster;
 use crate::rounds::{interleave, rate};
@@ -29,7 +29,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     sqlx::raw_sql(include_str!("limit/sql/create_costs.sql")).execute(pool).await?;
     // Both ends cut a quarter of an hour.
     let (from, to) = (from + TimeDelta::minutes(5), from + YEAR - TimeDelta::minutes(5));
-    let range = Range { from: Some(from), to: Some(to), zone: Tz::Europe__Berlin };
+    let range = Span { from: Some(from), to: Some(to), zone: Tz::Europe__Berlin };
     let ours = async |turn: Duration| {
         rate(turn, async || {
             let costs = ledger.service.costs(ledger.actor, range, &[Dimension::Day, Dimension::Model], None).await?;

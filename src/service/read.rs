@@ -16,7 +16,7 @@ use crate::view::branch::{self, BranchRow};
 use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
 use crate::view::event::{self as events, EventFilter, EventRow};
 use crate::view::message::{self, MessageRow};
-use crate::view::usage::{self, Costs, Dimension, Range};
+use crate::view::usage::{self, Costs, Dimension, Span};
 use crate::view::{Page, Slice};
 
 /// The projections that reads are from; events are read from the log itself.
@@ -155,7 +155,7 @@ impl Service {
     pub async fn costs(
         &self,
         actor: Actor,
-        range: Range,
+        range: Span,
         dimensions: &[Dimension],
         filter: Option<&Filter>,
     ) -> Result<Option<Costs>, Trouble> {

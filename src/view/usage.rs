@@ -15,7 +15,7 @@ pub const ROWS_MAX: usize = 10_000;
 
 /// Messages that occurred at `from` or later and before `to`; without an end, all that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+pub struct Span {
     pub from: Option<DateTime<Utc>>,
     pub to: Option<DateTime<Utc>>,
     /// Where days, weeks and months begin.
@@ -94,7 +94,7 @@ pub struct Costs {
 pub async fn costs(
     pool: &PgPool,
     owner: OwnerId,
-    range: Range,
+    range: Span,
     dimensions: &[Dimension],
     filter: Option<&Filter>,
 ) -> Result<Option<Costs>, sqlx::Error> {
@@ -231,7 +231,7 @@ struct Quarters {
 }
 
 impl Quarters {
-    fn of(Range { from, to, .. }: Range) -> Self {
+    fn of(Span { from, to, .. }: Span) -> Self {
         let first = from.map(|from| if begun(from) == from { from } else { next(from) });
         let behind = to.map(begun);
         match (from.zip(first), to.zip(behind)) {
@@ -301,7 +301,7 @@ mod tests {
     fn a_range_is_whole_quarters_and_what_it_cuts() {
         let at = |minute: i64| DateTime::from_timestamp(minute * 60, 0);
         let quarters = |from, to| {
-            let Quarters { whole, cut } = Quarters::of(Range { from, to, zone: Tz::UTC });
+            let Quarters { whole, cut } = Quarters::of(Span { from, to, zone: Tz::UTC });
             (whole, cut.into_iter().map(|(from, to)| (Some(from), Some(to))).collect::<Vec<_>>())
         };
         assert_eq!(quarters(None, None), ((None, None), vec![]));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use convoledger::event::{AccountId, OwnerId, Position, StreamId};
-use convoledger::projection::AUDIT;
+use convoledger::projection::{AUDIT, Range};
 use convoledger::view::audit::{EntryFilter, EntryRow, list};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -29,7 +29,7 @@ fn pages_of_the_audit_are_what_grouping_the_events_says() {
             spread(&database, before).await;
             let middle = Position(before.0.midpoint(last.0));
             for (after, last) in [(before, middle), (middle, last)] {
-                AUDIT.fold(&pool, after, last).await.expect("it folds");
+                AUDIT.fold(&pool, &Range::of_facts(after, last)).await.expect("it folds");
             }
             let owner = history.told[0].owner;
             let all = grouped(&pool, owner).await;

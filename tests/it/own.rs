@@ -198,7 +198,7 @@ async fn an_event_that_does_not_fold_is_left_out_when_somebody_says_so_and_in_ev
     let recorded = skip("conversation", poison, "the branch is broken").await.expect("recorded").expect("new");
     assert_eq!(skip("conversation", poison, "again").await.expect("so already"), None);
     let went_on = tokio::time::timeout(Duration::from_secs(40), async {
-        while service.caught_up(actor, Some(recorded)).await.is_err() {}
+        while service.caught_up(actor, "conversation", Some(recorded)).await.is_err() {}
     });
     went_on.await.expect("it goes on by itself");
     let pool = service.log().pool();

@@ -98,7 +98,7 @@ async fn costs_of_a_cut_quarter_look_its_messages_up_though_the_log_has_no_stati
     let (before, last) = grown(owner, long).write(&pool).await;
     for projection in BUILT_IN {
         projection.create(&pool).await.expect("created");
-        projection.fold(&pool, before, last).await.expect("it folds");
+        projection.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
     }
     pool.close().await;
     let mut connection = database.connect_as_owner().await.expect("a connection");

@@ -8,9 +8,9 @@ use convoledger::event::{
     ConversationId, Event, INTEGER_MAX, MessageAppended, MessageId, OwnerId, Position, Role, Usage,
 };
 use convoledger::ledger::{Act, AppendMessage, Start};
-use convoledger::projection::{CONVERSATION, USAGE};
+use convoledger::projection::{CONVERSATION, Range, USAGE};
 use convoledger::view::conversation::{self, Filter, Order};
-use convoledger::view::usage::{Costs, Dimension, Keys, ROWS_MAX, Range, Sums, costs};
+use convoledger::view::usage::{Costs, Dimension, Keys, ROWS_MAX, Span, Sums, costs};
 use convoledger::view::{Page, Slice};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -36,12 +36,12 @@ const ZONES: [Tz; 8] = [
     Tz::Pacific__Pago_Pago,
     Tz::America__St_Johns,
 ];
-const EVERYTHING: Range = Range { from: None, to: None, zone: Tz::UTC };
+const EVERYTHING: Span = Span { from: None, to: None, zone: Tz::UTC };
 
 /// What is asked of a history's costs.
 #[derive(Debug, Clone)]
 struct Question {
-    range: Range,
+    range: Span,
     dimensions: Vec<Dimension>,
     filter: Option<Filter>,
 }
@@ -62,7 +62,7 @@ fn question() -> impl Strategy<Value = Question> {
     (end(), end(), prop::sample::select(&ZONES), dimensions, prop::option::weighted(0.3, filter())).prop_map(
         |(from, to, zone, dimensions, filter)| {
             let (from, to) = if from.is_some() && to.is_some() { (from.min(to), from.max(to)) } else { (from, to) };
-            Question { range: Range { from, to, zone }, dimensions, filter }
+            Question { range: Span { from, to, zone }, dimensions, filter }
         },
     )
 }
@@ -80,7 +80,7 @@ fn costs_are_what_adding_the_messages_up_says() {
             let history = History::of(asked);
             let (before, last) = history.write(&pool).await;
             for projection in [CONVERSATION, USAGE] {
-                projection.fold(&pool, before, last).await.expect("it folds");
+                projection.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
             }
             let owners: BTreeSet<OwnerId> = history.states.keys().map(|(owner, _)| *owner).collect();
             for Question { range, dimensions, filter } in &questions {
@@ -121,7 +121,7 @@ async fn meeting(pool: &PgPool, owner: OwnerId, filter: &Filter) -> BTreeSet<Con
 fn agree<'t>(
     read: &Costs,
     told: impl Iterator<Item = &'t Told>,
-    range: Range,
+    range: Span,
     dimensions: &[Dimension],
 ) -> Result<(), TestCaseError> {
     let (mut rows, mut total): (BTreeMap<Keys, Sums>, Sums) = (BTreeMap::new(), Sums::default());
@@ -217,9 +217,9 @@ async fn no_numbers_of_one_owner_stop_the_fold() {
     let (before, last) = history.write(&pool).await;
     create(&pool).await;
     for after in before.0..last.0 {
-        USAGE.fold(&pool, Position(after), Position(after + 1)).await.expect("it folds");
+        USAGE.fold(&pool, &Range::of_facts(Position(after), Position(after + 1))).await.expect("it folds");
     }
-    for range in [EVERYTHING, Range { from: Some(rules::now() - TimeDelta::seconds(1)), ..EVERYTHING }] {
+    for range in [EVERYTHING, Span { from: Some(rules::now() - TimeDelta::seconds(1)), ..EVERYTHING }] {
         let read = costs(&pool, owner, range, &[], None).await.expect("read").expect("one row");
         assert_eq!((read.total.messages, read.total.tokens_in), (2_000, INTEGER_MAX));
         assert_eq!(read.total.cost_usd, Some(Decimal::from(1_000_000_000_000_000_i64)));
@@ -234,12 +234,12 @@ async fn an_answer_has_an_end_and_a_stranger_gets_none() {
     let history = chat(3);
     let (before, last) = history.write(&pool).await;
     create(&pool).await;
-    USAGE.fold(&pool, before, last).await.expect("it folds");
+    USAGE.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
     let owner = history.told[0].owner;
     let stranger = OwnerId(convoledger::random::id());
     let read = costs(&pool, stranger, EVERYTHING, &[Day], None).await.expect("read");
     assert_eq!(read, Some(Costs { position: last, ..Costs::default() }));
-    let cut = Range { from: Some(rules::now() - TimeDelta::seconds(9)), to: Some(rules::now()), ..EVERYTHING };
+    let cut = Span { from: Some(rules::now() - TimeDelta::seconds(9)), to: Some(rules::now()), ..EVERYTHING };
     assert_eq!(costs(&pool, owner, cut, &[Day], None).await.expect("read").expect("none").rows, []);
 
     let more = "INSERT INTO usage.usage (owner_id, quarter, conversation_id, branch, model, messages, size_bytes)
@@ -262,9 +262,9 @@ async fn what_is_not_folded_yet_is_not_in_it() {
     let history = chat(9);
     let (_, last) = history.write(&pool).await;
     create(&pool).await;
-    USAGE.fold(&pool, Position(0), Position(last.0 - 4)).await.expect("it folds");
+    USAGE.fold(&pool, &Range::of_facts(Position(0), Position(last.0 - 4))).await.expect("it folds");
     let owner = history.told[0].owner;
-    let cut = |time: DateTime<Utc>| Range { from: Some(time - TimeDelta::seconds(1)), ..EVERYTHING };
+    let cut = |time: DateTime<Utc>| Span { from: Some(time - TimeDelta::seconds(1)), ..EVERYTHING };
     for range in [EVERYTHING, cut(history.told[0].occurred_at)] {
         let read = costs(&pool, owner, range, &[], None).await.expect("read").expect("one row");
         assert_eq!((read.total.messages, read.position), (5, Position(last.0 - 4)));

@@ -324,8 +324,9 @@ async fn every_statement_is_one_that_the_database_takes() {
     let mut connection = pool.acquire().await.expect("a connection");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut prepared = 0;
-    let folders = BUILT_IN.iter().map(|projection| (projection.name, format!("projections/{}", projection.name)));
-    let own = ["src/view/sql", "src/projection/sql"].map(|folder| (CONVERSATION.name, folder.to_owned()));
+    let folders =
+        BUILT_IN.iter().map(|projection| (projection.name.to_string(), format!("projections/{}", projection.name)));
+    let own = ["src/view/sql", "src/projection/sql"].map(|folder| (CONVERSATION.name.to_string(), folder.to_owned()));
     for (schema, folder) in folders.chain(own) {
         let path = format!("SET search_path = {schema}, public");
         sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *connection).await.expect("set");

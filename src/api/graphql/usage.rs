@@ -10,7 +10,7 @@ use super::branch::{self, Branch};
 use super::conversation::{Conversation, ConversationFilter, big};
 use super::scalar::{BigInt, Date, Decimal};
 use crate::service::USAGE;
-use crate::view::usage::{Costs, Dimension, Keys, ROWS_MAX, Range, Sums, UsageRow};
+use crate::view::usage::{Costs, Dimension, Keys, ROWS_MAX, Span, Sums, UsageRow};
 
 /// A stretch of time, by when messages occurred.
 #[derive(InputObject)]
@@ -164,7 +164,7 @@ pub async fn costs(
 }
 
 impl TimeRange {
-    fn resolve(self) -> Result<Range> {
+    fn resolve(self) -> Result<Span> {
         let zone = match self.zone {
             None => Tz::UTC,
             Some(zone) => zone.parse().map_err(|_| {
@@ -174,7 +174,7 @@ impl TimeRange {
         };
         match (self.from, self.to) {
             (Some(from), Some(to)) if to < from => Err(bad_input("the range ends before it begins")),
-            (from, to) => Ok(Range { from, to, zone }),
+            (from, to) => Ok(Span { from, to, zone }),
         }
     }
 }

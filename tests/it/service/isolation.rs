@@ -7,7 +7,7 @@ use convoledger::view::Slice;
 use convoledger::view::audit::EntryFilter;
 use convoledger::view::conversation::{Filter, Order};
 use convoledger::view::event::EventFilter;
-use convoledger::view::usage::{Dimension, Range};
+use convoledger::view::usage::{Dimension, Span};
 
 use crate::support::service::{Stand, done, named, order, say, started};
 
@@ -34,7 +34,7 @@ async fn another_account_reads_nothing() {
         let parents = [(conversation, None), (conversation, Some(place))];
         let children = service.children(actor, &parents).await.expect("children");
         let branches = service.branches_of(actor, &[conversation]).await.expect("branches");
-        let range = Range { from: None, to: None, zone: chrono_tz::Tz::UTC };
+        let range = Span { from: None, to: None, zone: chrono_tz::Tz::UTC };
         let costs = service.costs(actor, range, &[Dimension::Conversation], None).await.expect("costs").expect("few");
         let entries = EntryFilter { stream: Some(conversation.into()), ..EntryFilter::default() };
         [

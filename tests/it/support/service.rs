@@ -42,7 +42,7 @@ impl Stand {
     pub async fn folded(&self, actor: Actor) {
         let head = self.service.log().head().await.expect("a head");
         for projection in BUILT_IN {
-            while self.service.caught_up(actor, projection.name, Some(head)).await.is_err() {
+            while self.service.caught_up(actor, &projection.name, Some(head)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
