@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use convoledger::event::Position;
-use convoledger::projection::{CONVERSATION, Folded};
+use convoledger::projection::{CONVERSATION, Folded, Range};
 
 use crate::ledgers::Cluster;
 use crate::rounds::{interleave, rate};
@@ -35,7 +35,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
                 CONVERSATION.create(pool).await?;
                 after = 0;
             }
-            let folded = CONVERSATION.fold(pool, Position(after), Position(after + RANGE)).await?;
+            let folded = CONVERSATION.fold(pool, &Range::of_facts(Position(after), Position(after + RANGE))).await?;
             anyhow::ensure!(matches!(folded, Folded::Done), "nobody else folds");
             after += RANGE;
             Ok(u32::try_from(RANGE)?)

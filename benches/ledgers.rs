@@ -9,9 +9,9 @@ use convoledger::database::{APP, Database, Role};
 use convoledger::event::{ConversationId, MessageId, Role as Speaker};
 use convoledger::ledger::{Act, AppendMessage, Command, Start};
 use convoledger::log::{Limits, Log};
-use convoledger::projection::{Engine, Projection};
+use convoledger::projection::{Engine, Opener, Projection};
 use convoledger::random;
-use convoledger::service::{Actor, Order, Outcome, Service};
+use convoledger::service::{Actor, Order, Outcome, Service, Words};
 use convoledger::vault::{KeyStore, Vault};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -49,7 +49,8 @@ impl Cluster {
         let keys = self.data.path().join(random::id().to_string());
         let store = KeyStore::new(keys, None)?;
         let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await?;
-        let engine = Engine::start(database.pool(READERS), projections, &log.tail().head());
+        let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
+        let engine = Engine::start(database.pool(READERS), projections, &log.tail().head(), &words);
         let service = Service::new(pool.clone(), log.clone(), vault, engine, Clock::system());
         let actor = service.register("bench@example.org").await?;
         Ok(Ledger { pool, log, service, actor })

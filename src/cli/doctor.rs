@@ -13,7 +13,7 @@ use super::output::{say, say_json};
 use super::{Place, projections};
 use crate::database::{Database, Embedded, Role};
 use crate::log::read;
-use crate::projection::{State, status};
+use crate::projection::{BUILT_IN, State, status};
 use crate::vault::Vault;
 
 /// Looks at everything that a ledger stands on, and says what to do where it does not hold.
@@ -169,7 +169,7 @@ impl Findings {
     }
 
     async fn projections(&mut self, pool: &PgPool) {
-        let all = match status(pool).await {
+        let all = match status(BUILT_IN, pool).await {
             Ok(all) => all,
             Err(error) => return self.fail("head", error.to_string(), "see the database's log"),
         };

@@ -50,6 +50,9 @@ struct Place {
     /// Where the keys lie that open what people said [default: `keys` in the data directory]
     #[arg(long, global = true, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// Views of your own: a directory with a folder of SQL for each (`convoledger projections new` writes one)
+    #[arg(long, global = true, value_name = "DIR", env = "CONVOLEDGER_PROJECTIONS")]
+    projections: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

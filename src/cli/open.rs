@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,8 +15,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::database::{Database, Role};
 use crate::log::{Limits, Log};
-use crate::projection::{BUILT_IN, Engine};
-use crate::service::Service;
+use crate::projection::{BUILT_IN, Closed, Engine, Opener, Projection, own};
+use crate::service::{Service, Words};
 use crate::vault::{KeyStore, Vault};
 
 /// Connections for reading, for appending and for folding. They are apart, so that none starves another.
@@ -110,8 +111,77 @@ impl Place {
                 return Err(error.into());
             }
         };
-        let engine = Engine::start(projectors.clone(), BUILT_IN, &log.tail().head());
+        let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
+        let engine = Engine::start(projectors.clone(), &self.projections()?, &log.tail().head(), &words);
         Ok(Service::new(readers.clone(), log, vault, engine, Clock::system()))
+    }
+}
+
+impl Place {
+    /// The views of this ledger: those that are built in, and the user's own.
+    pub(super) fn projections(&self) -> anyhow::Result<Vec<Projection>> {
+        let own = self.projections.as_deref().map(own::read_all).transpose()?;
+        Ok(BUILT_IN.iter().cloned().chain(own.into_iter().flatten()).collect())
+    }
+
+    /// Those of these names; all when there are none.
+    pub(super) fn views(&self, names: &[String]) -> anyhow::Result<Vec<Projection>> {
+        let all = self.projections()?;
+        if names.is_empty() {
+            return Ok(all);
+        }
+        let named = |name: &String| {
+            let found = all.iter().find(|projection| projection.name == **name).cloned();
+            found.with_context(|| {
+                let names: Vec<_> = all.iter().map(|projection| &*projection.name).collect();
+                format!("there is no view `{name}`; there are: {}", names.join(", "))
+            })
+        };
+        names.iter().map(named).collect()
+    }
+
+    /// What it takes to make `views` without a server: nothing is folded by itself, and nobody is answered.
+    pub(super) async fn workshop(&self, views: &[Projection], workers: usize) -> anyhow::Result<Workshop> {
+        let database = self.existing().await?;
+        let workers = u32::try_from(workers).unwrap_or(1);
+        let pools = [2 * workers, 1, 2 * workers].map(|connections| database.pool(connections));
+        let mut workshop = Workshop { pool: pools[0].clone(), opener: Arc::new(Closed), log: None, pools, database };
+        if views.iter().any(|view| view.opened)
+            && let Err(error) = workshop.open_words(self).await
+        {
+            workshop.close().await;
+            return Err(error);
+        }
+        Ok(workshop)
+    }
+}
+
+/// A ledger whose views can be folded.
+pub(super) struct Workshop {
+    pub pool: PgPool,
+    pub opener: Arc<dyn Opener>,
+    /// Open when words are needed.
+    log: Option<Log>,
+    pools: [PgPool; 3],
+    database: Database,
+}
+
+impl Workshop {
+    async fn open_words(&mut self, place: &Place) -> anyhow::Result<()> {
+        let [_, lane, readers] = &self.pools;
+        let log =
+            Log::open(readers.clone(), lane.clone(), Limits::default()).await.context("opening the log failed")?;
+        self.log = Some(log.clone());
+        let vault = Vault::open(readers.clone(), log.identity().ledger, &place.keys()?).await?;
+        self.opener = Arc::new(Words::new(log, vault));
+        Ok(())
+    }
+
+    pub(super) async fn close(self) {
+        if let Some(log) = self.log {
+            log.close().await;
+        }
+        close(&self.pools, self.database).await;
     }
 }
 

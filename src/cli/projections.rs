@@ -24,7 +24,7 @@ impl Projections {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
         let database = place.existing().await?;
         let pool = database.pool(1);
-        let all = status(&pool).await;
+        let all = status(&place.projections()?, &pool).await;
         pool.close().await;
         database.close().await;
         let all = all?;

@@ -1,19 +1,21 @@
 //! `convoledger rebuild`
 
 use std::fmt::Write as _;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
+use std::thread;
 
 use anyhow::Context as _;
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::MultiProgress;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
 use super::output::{bar, say, say_json};
 use crate::event::Position;
-use crate::projection::{BUILT_IN, Difference, Projection, Rebuild, RebuildError, Rebuilt};
+use crate::projection::{Difference, Rebuild, RebuildError, Rebuilt};
 
 /// Makes views anew from the log, and puts them in place of the live ones.
 ///
@@ -23,8 +25,11 @@ use crate::projection::{BUILT_IN, Difference, Projection, Rebuild, RebuildError,
 #[derive(Debug, Args)]
 pub(super) struct RebuildCommand {
     /// The views; all when none is named
-    #[arg(value_name = "NAME", value_parser = projection)]
-    views: Vec<Projection>,
+    #[arg(value_name = "NAME")]
+    views: Vec<String>,
+    /// Make several views at once, on all cores: for when no server runs, or may be slow
+    #[arg(long, conflicts_with_all = ["rollback", "drop_old", "throttle"])]
+    offline: bool,
     /// Compare only: the live rows stay, the new ones are dropped
     #[arg(long, conflicts_with_all = ["rollback", "drop_old"])]
     compare: bool,
@@ -44,8 +49,9 @@ pub(super) struct RebuildCommand {
 
 impl RebuildCommand {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
-        let database = place.existing().await?;
-        let pool = database.pool(2);
+        let views = place.views(&self.views)?;
+        let workers = if self.offline { thread::available_parallelism().map_or(1, NonZeroUsize::get) } else { 1 };
+        let workshop = place.workshop(&views, workers).await?;
         let stop = CancellationToken::new();
         let interrupt = tokio::spawn({
             let stop = stop.clone();
@@ -55,10 +61,19 @@ impl RebuildCommand {
                 }
             }
         });
-        let done = self.all(&pool, &stop).await;
+        let (order, bars) = (&self, &MultiProgress::new());
+        let rebuilds = views.iter().map(|projection| {
+            let (pool, opener) = (&workshop.pool, &*workshop.opener);
+            let rebuild = Rebuild { projection, pool, opener, throttle: order.throttle, stop: stop.clone() };
+            async move {
+                let became = order.one(&rebuild, bars).await;
+                let became = became.with_context(|| format!("rebuilding `{}`", projection.name))?;
+                anyhow::Ok(Done { name: projection.name.to_string(), became })
+            }
+        });
+        let done: anyhow::Result<Vec<Done>> = stream::iter(rebuilds).buffered(workers).try_collect().await;
         interrupt.abort();
-        pool.close().await;
-        database.close().await;
+        workshop.close().await;
         let done = done?;
         if self.json {
             say_json(&json!({ "rebuilt": done.iter().map(Done::json).collect::<Vec<_>>() }))?;
@@ -70,26 +85,15 @@ impl RebuildCommand {
         Ok(if done.iter().any(Done::has_drifted) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
-    async fn all(&self, pool: &PgPool, stop: &CancellationToken) -> anyhow::Result<Vec<Done>> {
-        let views = if self.views.is_empty() { BUILT_IN } else { &self.views[..] };
-        let mut done = Vec::new();
-        for &projection in views {
-            let rebuild = Rebuild { projection, pool, throttle: self.throttle, stop: stop.clone() };
-            let became = self.one(&rebuild).await.with_context(|| format!("rebuilding `{}`", projection.name))?;
-            done.push(Done { name: projection.name, became });
-        }
-        Ok(done)
-    }
-
-    async fn one(&self, rebuild: &Rebuild<'_>) -> Result<Became, RebuildError> {
+    async fn one(&self, rebuild: &Rebuild<'_>, bars: &MultiProgress) -> Result<Became, RebuildError> {
         if self.rollback {
             return rebuild.roll_back().await.map(|()| Became::RolledBack);
         }
         if self.drop_old {
             return rebuild.drop_old().await.map(Became::Dropped);
         }
-        let progress = bar(0, "{msg} {bar:40} {human_pos}/{human_len} events, {per_sec}, {eta}");
-        progress.set_message(rebuild.projection.name);
+        let progress = bars.add(bar(0, "{msg:16} {bar:40} {human_pos}/{human_len} events, {per_sec}, {eta}"));
+        progress.set_message(rebuild.projection.name.to_string());
         let told = |position: Position, head: Position| {
             progress.set_length(head.0.unsigned_abs());
             progress.set_position(position.0.unsigned_abs());
@@ -104,16 +108,9 @@ impl RebuildCommand {
     }
 }
 
-fn projection(name: &str) -> Result<Projection, String> {
-    BUILT_IN.iter().find(|projection| projection.name == name).copied().ok_or_else(|| {
-        let names: Vec<_> = BUILT_IN.iter().map(|projection| projection.name).collect();
-        format!("there is no such view; there are: {}", names.join(", "))
-    })
-}
-
 /// What was done to one view.
 struct Done {
-    name: &'static str,
+    name: String,
     became: Became,
 }
 
@@ -133,7 +130,7 @@ impl Done {
     }
 
     fn text(&self) -> String {
-        let name = self.name;
+        let name = &self.name;
         let (rebuilt, place) = match &self.became {
             Became::Replaced(rebuilt) => (rebuilt, "in place"),
             Became::Compared(rebuilt) => (rebuilt, "compared and dropped"),

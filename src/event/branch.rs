@@ -27,6 +27,10 @@ impl Payload for BranchCreated {
         self.name = unseal(words)?;
         Ok(())
     }
+
+    fn text(&self) -> Option<String> {
+        self.name.clone().known()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +51,10 @@ impl Payload for BranchRenamed {
     fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
         self.name = unseal(words)?;
         Ok(())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.name.clone().known()
     }
 }
 

@@ -69,6 +69,10 @@ impl Payload for ConversationTitled {
         self.title = unseal(words)?;
         Ok(())
     }
+
+    fn text(&self) -> Option<String> {
+        self.title.clone().known()
+    }
 }
 
 /// Tags were put on a conversation. `tokens` and `tags` run in parallel.
@@ -89,6 +93,10 @@ impl Payload for ConversationTagged {
     fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
         self.tags = unseal(words)?;
         Ok(())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.tags.as_ref().known().map(|tags| tags.join("\n"))
     }
 }
 

@@ -3,6 +3,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::part::said_in;
 use super::{BranchNumber, EventId, MessageId, Part, PartKind, Payload, Place, Private, Usage, Words, unseal};
 
 /// Who speaks.
@@ -125,6 +126,10 @@ impl Payload for MessageAppended {
         }
         Ok(())
     }
+
+    fn text(&self) -> Option<String> {
+        self.parts.as_ref().known().map(|parts| said_in(parts))
+    }
 }
 
 /// A message was hidden from view. It stays where it is, and what hangs below it stays in sight.
@@ -171,5 +176,9 @@ impl Payload for MessageRated {
     fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
         self.comment = unseal(words)?;
         Ok(())
+    }
+
+    fn text(&self) -> Option<String> {
+        self.comment.clone().known().flatten()
     }
 }

@@ -59,6 +59,11 @@ pub trait Payload: Serialize + DeserializeOwned {
         Vec::new()
     }
 
+    /// What its first part says, as plain text that somebody may look for; none when there is none, or it was forgotten.
+    fn text(&self) -> Option<String> {
+        None
+    }
+
     /// Takes what lies in columns and not in the facts.
     fn stand(&mut self, _id: EventId, _place: Option<Place>) {}
 
@@ -185,6 +190,13 @@ macro_rules! vocabulary {
                     })*
                     _ => Err(Unreadable::Kind { kind: kind.to_owned() }),
                 }
+            }
+
+            /// What its first part says, as plain text that somebody may look for; none when there is none, or it was
+            /// forgotten.
+            #[must_use]
+            pub fn text(&self) -> Option<String> {
+                match self { $(Self::$payload(payload) => payload.text(),)* }
             }
 
             /// Takes the words of one part back.

@@ -131,3 +131,18 @@ pub fn text_of(parts: &[Part]) -> Option<String> {
         .collect();
     (!texts.is_empty()).then(|| texts.join("\n\n"))
 }
+
+/// All that a message says in words that a reader may look for: its text, what was thought, asked of tools and answered by
+/// them, and the names of files; a blank line between them.
+#[must_use]
+pub fn said_in(parts: &[Part]) -> String {
+    let said = parts.iter().filter_map(|part| match part {
+        Part::Text { content } | Part::Reasoning { content, .. } => Some(content.clone()),
+        Part::ToolCall { name, arguments, .. } => Some(format!("{name} {arguments}")),
+        Part::ToolCallResponse { response, .. } => Some(response.clone()),
+        Part::File { name, .. } => name.clone(),
+        Part::Uri { uri, .. } => Some(uri.clone()),
+        Part::Blob { .. } | Part::Opaque { .. } => None,
+    });
+    said.collect::<Vec<_>>().join("\n\n")
+}

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::status::{is_missing, qualified, status_of};
-use super::{FoldError, Folded, Projection, State, Status};
+use super::{FoldError, Folded, Opener, Projection, State, Status};
 use crate::clock::Clock;
 use crate::database::{silence, within};
 use crate::event::Position;
@@ -53,10 +53,16 @@ pub struct Behind {
 impl Engine {
     /// Starts a task for each projection, which makes its tables if need be. `head` says that the log has grown; it is a
     /// hint, and need not tell all.
-    pub fn start(pool: PgPool, projections: &[Projection], head: &watch::Receiver<Position>) -> Self {
+    /// Opened projections are given what `opener` opens.
+    pub fn start(
+        pool: PgPool,
+        projections: &[Projection],
+        head: &watch::Receiver<Position>,
+        opener: &Arc<dyn Opener>,
+    ) -> Self {
         let stop = CancellationToken::new();
-        let running = projections.iter().map(|projection| Running::start(&pool, *projection, head, &stop)).collect();
-        Self { pool, running, stop }
+        let run = |projection: &Projection| Running::start(&pool, projection.clone(), head, opener, &stop);
+        Self { running: projections.iter().map(run).collect(), pool, stop }
     }
 
     /// How far the projection of this name has come, as it moves.
@@ -113,7 +119,7 @@ impl Engine {
         self.stop.cancel();
         for running in self.running {
             if let Err(error) = running.task.await {
-                tracing::error!(projection = running.projection.name, %error, "the projection's task ended badly");
+                tracing::error!(projection = %running.projection.name, %error, "the projection's task ended badly");
             }
         }
     }
@@ -145,6 +151,7 @@ impl Running {
         pool: &PgPool,
         projection: Projection,
         head: &watch::Receiver<Position>,
+        opener: &Arc<dyn Opener>,
         stop: &CancellationToken,
     ) -> Self {
         let (progress, progress_seen) = watch::channel(Position(0));
@@ -152,7 +159,8 @@ impl Running {
         let look = Arc::new(Notify::new());
         let projector = Projector {
             pool: pool.clone(),
-            projection,
+            projection: projection.clone(),
+            opener: Arc::clone(opener),
             head: head.clone(),
             look: Arc::clone(&look),
             stop: stop.clone(),
@@ -183,6 +191,7 @@ impl Running {
 struct Projector {
     pool: PgPool,
     projection: Projection,
+    opener: Arc<dyn Opener>,
     head: watch::Receiver<Position>,
     look: Arc<Notify>,
     stop: CancellationToken,
@@ -235,10 +244,10 @@ impl Projector {
         while position < head && !self.stop.is_cancelled() {
             let last = Position(head.0.min(position.0 + self.range_events));
             let began = Clock::instant();
-            match self.in_time(self.projection.fold(&self.pool, position, last)).await {
+            match self.in_time(self.fold(position, last)).await {
                 Ok(Folded::Done) => {
                     let took = began.elapsed();
-                    metrics::histogram!("projection_fold_seconds", "projection" => self.projection.name)
+                    metrics::histogram!("projection_fold_seconds", "projection" => self.name())
                         .record(took.as_secs_f64());
                     self.patience = (took * 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                     self.range_events = (self.range_events * 2).min(RANGE_EVENTS_MAX);
@@ -253,6 +262,11 @@ impl Projector {
             }
         }
         Ok(())
+    }
+
+    async fn fold(&self, after: Position, last: Position) -> Result<Folded, FoldError> {
+        let range = self.projection.range(&*self.opener, after, last).await?;
+        self.projection.fold(&self.pool, &range).await
     }
 
     async fn in_time<T>(&self, asked: impl Future<Output = Result<T, FoldError>>) -> Result<T, FoldError> {
@@ -273,23 +287,29 @@ impl Projector {
         let standing = standing.map_err(|source| self.projection.database(source))?;
         self.publish(standing.position, standing.head);
         #[allow(clippy::cast_precision_loss)] // a gauge
-        metrics::gauge!("projection_lag_ms", "projection" => self.projection.name).set(standing.lag_ms as f64);
+        metrics::gauge!("projection_lag_ms", "projection" => self.name()).set(standing.lag_ms as f64);
         Ok((standing.position, standing.head))
     }
 
+    /// What its metrics are labelled with.
+    fn name(&self) -> String {
+        self.projection.name.to_string()
+    }
+
     fn publish(&self, position: Position, head: Position) {
-        let name = self.projection.name;
+        let name = self.name();
         #[allow(clippy::cast_precision_loss)] // gauges
         {
-            metrics::gauge!("projection_position", "projection" => name).set(position.0 as f64);
-            metrics::gauge!("projection_lag_events", "projection" => name).set((head.0 - position.0).max(0) as f64);
+            metrics::gauge!("projection_position", "projection" => name.clone()).set(position.0 as f64);
+            metrics::gauge!("projection_lag_events", "projection" => name.clone())
+                .set((head.0 - position.0).max(0) as f64);
         }
         self.progress.send_if_modified(|published| std::mem::replace(published, position) != position);
     }
 
     fn recovered(&self) {
         if self.failure.send_replace(None).is_some() {
-            tracing::info!(projection = self.projection.name, "the projection goes on");
+            tracing::info!(projection = %self.projection.name, "the projection goes on");
         }
     }
 
@@ -298,14 +318,14 @@ impl Projector {
         let text = error.to_string();
         let new = self.failure.borrow().as_ref().is_none_or(|known| known.to_string() != text);
         if new {
-            tracing::error!(projection = self.projection.name, error = text, "the projection stands still");
+            tracing::error!(projection = %self.projection.name, error = text, "the projection stands still");
         }
         if error.is_poison() {
-            let statement = qualified(self.projection.name, include_str!("sql/fail.sql"));
+            let statement = qualified(&self.projection.name, include_str!("sql/fail.sql"));
             let position = self.progress.borrow().0;
             let stored = sqlx::query(AssertSqlSafe(statement)).bind(position).bind(&text).execute(&self.pool);
             if let Err(error) = within(PATIENCE_MIN, stored).await {
-                tracing::warn!(projection = self.projection.name, %error, "why it stands still cannot be recorded");
+                tracing::warn!(projection = %self.projection.name, %error, "why it stands still cannot be recorded");
             }
         }
         self.failure.send_replace(Some(Arc::new(error)));

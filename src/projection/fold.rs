@@ -4,8 +4,9 @@ use std::sync::LazyLock;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction};
 
-use super::Projection;
+use super::said::{Opener, Said, Unopened};
 use super::status::is_missing;
+use super::{Projection, table};
 use crate::event::{KINDS, Position};
 
 /// What became of a range.
@@ -22,16 +23,18 @@ pub enum FoldError {
         "projection `{projection}`: events {first}–{last} should be {expected} and are {held}; the log has a hole, run \
          `convoledger verify`"
     )]
-    Hole { projection: &'static str, first: Position, last: Position, expected: i64, held: i64 },
+    Hole { projection: String, first: Position, last: Position, expected: i64, held: i64 },
     #[error(
         "projection `{projection}`: event {position} is of a kind or version that this version of convoledger does not \
          know; run the version that wrote it, or a newer one"
     )]
-    Unknown { projection: &'static str, position: Position },
+    Unknown { projection: String, position: Position },
+    #[error("projection `{projection}`: the words of events {first}–{last} cannot be opened: {what}")]
+    Words { projection: String, first: Position, last: Position, what: String },
     #[error("projection `{projection}`: folding events {first}–{last} failed: {source}")]
-    Apply { projection: &'static str, first: Position, last: Position, source: sqlx::Error },
+    Apply { projection: String, first: Position, last: Position, source: sqlx::Error },
     #[error("projection `{projection}` cannot be folded now: {source}")]
-    Database { projection: &'static str, source: sqlx::Error },
+    Database { projection: String, source: sqlx::Error },
 }
 
 impl FoldError {
@@ -41,62 +44,56 @@ impl FoldError {
     }
 }
 
+/// The events in (`after`, `last`], with what was said in them if the fold needs that.
+#[derive(Debug, Clone)]
+pub struct Range {
+    pub after: Position,
+    pub last: Position,
+    pub said: Said,
+}
+
+impl Range {
+    /// Without words.
+    pub fn of_facts(after: Position, last: Position) -> Self {
+        Self { after, last, said: Said::default() }
+    }
+
+    const fn first(&self) -> Position {
+        self.after.next()
+    }
+}
+
 impl Projection {
-    /// Makes the tables if they are not there. Servers that start together make them once.
-    ///
-    /// # Errors
-    /// If the database refuses; most often because the role may not CREATE in it.
-    pub async fn create(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        self.create_in(self.name, Indexes::Now, pool).await
-    }
-
-    /// As [`create`](Self::create), in whatever schema.
-    pub(super) async fn create_in(&self, schema: &str, indexes: Indexes, pool: &PgPool) -> Result<(), sqlx::Error> {
-        if exists(schema, &mut *pool.acquire().await?).await? {
-            return Ok(());
+    /// The events in (`after`, `last`] as this projection folds them: with their words if it is an opened one.
+    pub async fn range(&self, opener: &dyn Opener, after: Position, last: Position) -> Result<Range, FoldError> {
+        if !self.opened {
+            return Ok(Range::of_facts(after, last));
         }
-        let mut transaction = pool.begin().await?;
-        sqlx::query(include_str!("sql/lock.sql")).bind(schema).execute(&mut *transaction).await?;
-        if !exists(schema, &mut transaction).await? {
-            let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
-            sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await?;
-            enter(schema, &mut transaction).await?;
-            sqlx::raw_sql(self.schema).execute(&mut *transaction).await?;
-            if matches!(indexes, Indexes::Now) {
-                sqlx::raw_sql(self.index).execute(&mut *transaction).await?;
+        match opener.said(after, last).await {
+            Ok(said) => Ok(Range { after, last, said }),
+            Err(Unopened::Database(source)) => Err(self.database(source)),
+            Err(Unopened::Damaged(what)) => {
+                Err(FoldError::Words { projection: self.name.to_string(), first: after.next(), last, what })
             }
-            sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(&mut *transaction).await?;
-            sqlx::query(include_str!("sql/insert_progress.sql"))
-                .bind(self.fingerprint().as_slice())
-                .bind(self.apply)
-                .execute(&mut *transaction)
-                .await?;
         }
-        transaction.commit().await
     }
 
-    /// Folds the events in (`after`, `last`], if that is where the projection stands. Rows and progress move together.
+    /// Folds a range, if that is where the projection stands. Rows and progress move together.
     ///
     /// Dropped half-way it leaves nothing, but `pool` must be one that rolls back whatever comes back to it.
-    pub async fn fold(&self, pool: &PgPool, after: Position, last: Position) -> Result<Folded, FoldError> {
-        self.fold_in(self.name, pool, after, last).await
+    pub async fn fold(&self, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
+        self.fold_in(&self.name, pool, range).await
     }
 
     /// As [`fold`](Self::fold), into whatever schema.
-    pub(super) async fn fold_in(
-        &self,
-        schema: &str,
-        pool: &PgPool,
-        after: Position,
-        last: Position,
-    ) -> Result<Folded, FoldError> {
+    pub(super) async fn fold_in(&self, schema: &str, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
         let mut transaction = connection.begin_with(begin).await.map_err(|source| self.database(source))?;
-        match self.fold_within(schema, &mut transaction, after, last).await {
+        match self.fold_within(schema, &mut transaction, range).await {
             Ok(Folded::Done) => match transaction.commit().await {
                 Ok(()) => Ok(Folded::Done),
-                Err(source) => self.judge(source, after, last),
+                Err(source) => self.judge(source, range),
             },
             outcome => {
                 // The answer is known already; a rollback that fails only loses the connection.
@@ -111,39 +108,51 @@ impl Projection {
         &self,
         schema: &str,
         transaction: &mut Transaction<'_, Postgres>,
-        after: Position,
-        last: Position,
+        range: &Range,
     ) -> Result<Folded, FoldError> {
-        enter(schema, transaction).await.map_err(|source| self.database(source))?;
-        let claimed = sqlx::query(include_str!("sql/claim.sql"))
-            .bind(after.0)
-            .bind(last.0)
-            .bind(KNOWN.as_slice())
-            .bind(self.fingerprint().as_slice())
-            .fetch_optional(&mut **transaction)
-            .await;
-        let claim = match claimed {
-            Ok(None) => return Ok(Folded::Elsewhere),
-            Ok(Some(row)) => Claim::read(&row).map_err(|source| self.database(source))?,
-            Err(source) => return self.judge(source, after, last),
-        };
-        let (projection, expected) = (self.name, last.0 - after.0);
+        table::enter(schema, transaction).await.map_err(|source| self.database(source))?;
+        let Some(claim) = self.claim(transaction, range).await? else { return Ok(Folded::Elsewhere) };
+        let (projection, expected) = (|| self.name.to_string(), range.last.0 - range.after.0);
         if claim.held != expected {
-            return Err(FoldError::Hole { projection, first: after.next(), last, expected, held: claim.held });
+            let (first, last) = (range.first(), range.last);
+            return Err(FoldError::Hole { projection: projection(), first, last, expected, held: claim.held });
         }
         if let Some(position) = claim.unknown {
-            return Err(FoldError::Unknown { projection, position });
+            return Err(FoldError::Unknown { projection: projection(), position });
         }
-        let apply = claim.apply.unwrap_or_else(|| self.apply.to_owned());
-        let apply = sqlx::query(AssertSqlSafe(apply)).bind(after.0).bind(last.0);
-        match apply.execute(&mut **transaction).await {
-            Ok(_) => Ok(Folded::Done),
-            Err(source) => self.judge(source, after, last),
+        match self.apply(&claim, transaction, range).await {
+            Ok(()) => Ok(Folded::Done),
+            Err(source) => self.judge(source, range),
         }
     }
 
+    /// Moves progress over the range; none when it stands elsewhere.
+    async fn claim(&self, connection: &mut PgConnection, range: &Range) -> Result<Option<Claim>, FoldError> {
+        let claimed = sqlx::query(include_str!("sql/claim.sql"))
+            .bind(range.after.0)
+            .bind(range.last.0)
+            .bind(KNOWN.as_slice())
+            .bind(self.fingerprint().as_slice())
+            .fetch_optional(connection)
+            .await;
+        match claimed {
+            Ok(row) => row.as_ref().map(Claim::read).transpose().map_err(|source| self.database(source)),
+            Err(source) => self.judge(source, range).map(|_| None),
+        }
+    }
+
+    async fn apply(&self, claim: &Claim, connection: &mut PgConnection, range: &Range) -> Result<(), sqlx::Error> {
+        let apply = claim.apply.clone().unwrap_or_else(|| self.apply.to_string());
+        let mut apply = sqlx::query(AssertSqlSafe(apply)).bind(range.after.0).bind(range.last.0);
+        if self.opened {
+            let Said { positions, parts, texts } = &range.said;
+            apply = apply.bind(positions).bind(parts).bind(texts);
+        }
+        apply.execute(connection).await.map(drop)
+    }
+
     /// What an error of the database says: that another projector won the row, that the events do not fold, or neither.
-    fn judge(&self, source: sqlx::Error, after: Position, last: Position) -> Result<Folded, FoldError> {
+    fn judge(&self, source: sqlx::Error, range: &Range) -> Result<Folded, FoldError> {
         let code =
             source.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         match (&*code, code.get(..2)) {
@@ -151,33 +160,16 @@ impl Projection {
             _ if is_missing(&source) => Err(self.database(source)),
             // What was asked is at fault: data, constraints, the statement itself, a limit or the time that it ran into.
             (_, Some("21" | "22" | "23" | "2F" | "42" | "44" | "54" | "P0")) | ("57014", _) => {
-                Err(FoldError::Apply { projection: self.name, first: after.next(), last, source })
+                let (first, last) = (range.first(), range.last);
+                Err(FoldError::Apply { projection: self.name.to_string(), first, last, source })
             }
             _ => Err(self.database(source)),
         }
     }
 
-    pub(super) const fn database(&self, source: sqlx::Error) -> FoldError {
-        FoldError::Database { projection: self.name, source }
+    pub(super) fn database(&self, source: sqlx::Error) -> FoldError {
+        FoldError::Database { projection: self.name.to_string(), source }
     }
-}
-
-/// When the indexes that only readers need are made.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Indexes {
-    Now,
-    /// Once the rows are there: faster than row by row.
-    Later,
-}
-
-/// Whether a schema holds the rows of a projection.
-pub(super) async fn exists(schema: &str, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(include_str!("sql/exists.sql")).bind(schema).fetch_one(connection).await
-}
-
-/// From here to the transaction's end, unqualified tables are those of `schema`.
-pub(super) async fn enter(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(include_str!("sql/settings.sql")).bind(schema).execute(connection).await.map(drop)
 }
 
 /// Every kind and version that this program can read.

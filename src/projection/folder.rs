@@ -1,36 +1,68 @@
-//! The projections that are built in: folders of SQL under `projections/`.
+//! What a projection is: a folder of SQL. Those that are built in lie under `projections/`.
+
+use std::borrow::Cow;
 
 /// A view of the log that is folded by SQL and can be dropped and folded again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Projection {
     /// Also the schema that its rows live in.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its tables. The first line is the question that it answers.
-    pub schema: &'static str,
+    pub schema: Cow<'static, str>,
     /// Indexes that readers need and the fold does not: after a rebuild they are made when the rows are there.
-    pub index: &'static str,
+    pub index: Cow<'static, str>,
     /// One statement that folds the events in ($1, $2].
-    pub apply: &'static str,
+    pub apply: Cow<'static, str>,
+    /// Whether its fold is given words in the clear ([`Said`](super::Said), as $3, $4 and $5). Its rows are then kept out
+    /// of the write-ahead log, of standbys, of backups and of the catalog's statistics.
+    pub opened: bool,
+    /// Whether it is not built in. Then it is folded under a role that can do nothing else, and may take less long.
+    pub own: bool,
 }
 
-pub const CONVERSATION: Projection = Projection {
-    name: "conversation",
-    schema: include_str!("../../projections/conversation/schema.sql"),
-    index: include_str!("../../projections/conversation/index.sql"),
-    apply: include_str!("../../projections/conversation/apply.sql"),
-};
+pub const CONVERSATION: Projection = Projection::of_facts(
+    "conversation",
+    include_str!("../../projections/conversation/schema.sql"),
+    include_str!("../../projections/conversation/index.sql"),
+    include_str!("../../projections/conversation/apply.sql"),
+);
 
 pub const BUILT_IN: &[Projection] = &[CONVERSATION];
 
 impl Projection {
-    pub fn question(&self) -> &'static str {
+    /// One that is folded from facts alone.
+    pub const fn of_facts(name: &'static str, schema: &'static str, index: &'static str, apply: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            schema: Cow::Borrowed(schema),
+            index: Cow::Borrowed(index),
+            apply: Cow::Borrowed(apply),
+            opened: false,
+            own: false,
+        }
+    }
+
+    /// One that is folded from facts and words.
+    pub const fn of_words(name: &'static str, schema: &'static str, index: &'static str, apply: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            schema: Cow::Borrowed(schema),
+            index: Cow::Borrowed(index),
+            apply: Cow::Borrowed(apply),
+            opened: true,
+            own: false,
+        }
+    }
+
+    pub fn question(&self) -> &str {
         self.schema.lines().next().unwrap_or_default().trim_start_matches(['-', ' '])
     }
 
     /// Changes with every byte that its rows depend on: rows of another fingerprint are outdated.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for file in [self.name, self.schema, self.index, self.apply] {
+        let given = if self.opened { "words" } else { "facts" };
+        for file in [&self.name, &self.schema, &self.index, &self.apply, given] {
             hasher.update(&(file.len() as u64).to_be_bytes()).update(file.as_bytes());
         }
         *hasher.finalize().as_bytes()
@@ -50,8 +82,9 @@ mod tests {
 
     #[test]
     fn text_that_moves_from_file_to_file_is_another_projection() {
-        let one = Projection { name: "p", schema: "ab", index: "", apply: "c" };
-        assert_ne!(one.fingerprint(), Projection { schema: "a", apply: "bc", ..one }.fingerprint());
-        assert_eq!(one.fingerprint(), one.fingerprint());
+        let one = Projection::of_facts("p", "ab", "", "c");
+        assert_ne!(one.fingerprint(), Projection::of_facts("p", "a", "", "bc").fingerprint());
+        assert_ne!(one.fingerprint(), Projection::of_words("p", "ab", "", "c").fingerprint());
+        assert_eq!(one.fingerprint(), one.clone().fingerprint());
     }
 }

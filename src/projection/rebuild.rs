@@ -11,9 +11,9 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::fold::{Indexes, enter, exists};
 use super::status::{is_missing, qualified, standing_in};
-use super::{FoldError, Folded, Projection};
+use super::table::{Indexes, drop_schema, enter, exists, rename};
+use super::{FoldError, Folded, Opener, Projection};
 use crate::clock::Clock;
 use crate::event::Position;
 
@@ -26,8 +26,10 @@ const EXAMPLES_MAX: usize = 10;
 
 /// One rebuild of one projection.
 pub struct Rebuild<'a> {
-    pub projection: Projection,
+    pub projection: &'a Projection,
     pub pool: &'a PgPool,
+    /// Opens words for an opened projection.
+    pub opener: &'a dyn Opener,
     /// Events a second at most, to leave the rest of the machine to others.
     pub throttle: Option<NonZeroU32>,
     /// Ends it between two ranges; what is made stays for the next one.
@@ -59,15 +61,15 @@ pub enum RebuildError {
     #[error(transparent)]
     Fold(#[from] FoldError),
     #[error("rebuilding `{projection}` was stopped at event {position}; the next rebuild goes on from there")]
-    Stopped { projection: &'static str, position: Position },
+    Stopped { projection: String, position: Position },
     #[error("another rebuild of `{projection}` was faster: its rows are in place")]
-    Overtaken { projection: &'static str },
+    Overtaken { projection: String },
     #[error(
         "`{projection}` has no former rows: they are kept by a rebuild, until the next one or until they are dropped"
     )]
-    NothingOld { projection: &'static str },
+    NothingOld { projection: String },
     #[error("`{projection}` cannot be rebuilt now")]
-    Database { projection: &'static str, source: sqlx::Error },
+    Database { projection: String, source: sqlx::Error },
 }
 
 impl Rebuild<'_> {
@@ -114,13 +116,13 @@ impl Rebuild<'_> {
                 return Ok(());
             }
             if self.stop.is_cancelled() {
-                return Err(RebuildError::Stopped { projection: self.projection.name, position });
+                return Err(RebuildError::Stopped { projection: self.name(), position });
             }
             let last = Position(head.0.min(position.0 + range));
             let rest = self
                 .throttle
                 .map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
-            match self.projection.fold_in(&next, self.pool, position, last).await {
+            match self.fold(position, last).await {
                 Ok(Folded::Done) => range = (range * 2).min(most),
                 Ok(Folded::Elsewhere) => {}
                 // Which event it is that does not fold is found by halving.
@@ -133,20 +135,25 @@ impl Rebuild<'_> {
         }
     }
 
+    async fn fold(&self, after: Position, last: Position) -> Result<Folded, FoldError> {
+        let range = self.projection.range(self.opener, after, last).await?;
+        self.projection.fold_in(&self.next(), self.pool, &range).await
+    }
+
     /// The indexes that the fold did without. They are there already when a former rebuild was killed behind them.
     async fn index(&self) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         enter(&self.next(), &mut transaction).await?;
-        match sqlx::raw_sql(self.projection.index).execute(&mut *transaction).await {
+        match self.projection.index_in(&self.next(), &mut transaction).await {
             Err(error) if is_there_already(&error) => transaction.rollback().await,
             Err(error) => Err(error),
-            Ok(_) => transaction.commit().await,
+            Ok(()) => transaction.commit().await,
         }
     }
 
     /// Holds the live rows where they are, brings the new ones there, compares, and lets one of both go: one transaction.
     async fn finish(&self, keep: bool) -> Result<Rebuilt, RebuildError> {
-        let (live, next) = (self.projection.name, self.next());
+        let (live, next) = (&*self.projection.name, self.next());
         let database = |source| self.database(source);
         let outdated = match standing_in(live, self.pool).await {
             Ok(standing) => standing.fingerprint != self.projection.fingerprint(),
@@ -162,13 +169,14 @@ impl Rebuild<'_> {
             None
         };
         let mut position = match hold(&next, &mut transaction).await {
-            Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: live }),
+            Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: self.name() }),
             position => position.map_err(database)?,
         };
         if let Some(held) = held.filter(|held| *held > position) {
-            match self.projection.fold_within(&next, &mut transaction, position, held).await? {
+            let range = self.projection.range(self.opener, position, held).await?;
+            match self.projection.fold_within(&next, &mut transaction, &range).await? {
                 Folded::Done => position = held,
-                Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: live }),
+                Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
             }
         }
         let differences = match held {
@@ -185,7 +193,7 @@ impl Rebuild<'_> {
     /// Tables whose rows are not alike, looked at while the live fold goes on. Both sides must stand at one position for
     /// that; where they do not come to, all tables are suspect.
     async fn suspects(&self) -> Result<Option<Vec<String>>, sqlx::Error> {
-        let (live, next) = (self.projection.name, self.next());
+        let (live, next) = (&*self.projection.name, self.next());
         let mut snapshot = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         if !exists(live, &mut snapshot).await? {
             return snapshot.rollback().await.map(|()| None);
@@ -194,7 +202,7 @@ impl Rebuild<'_> {
         let lives = hashes(live, &mut snapshot).await?;
         snapshot.rollback().await?;
         let mut stands = standing_in(&next, self.pool).await?.position;
-        if stands < at && matches!(self.projection.fold_in(&next, self.pool, stands, at).await, Ok(Folded::Done)) {
+        if stands < at && matches!(self.fold(stands, at).await, Ok(Folded::Done)) {
             stands = at;
         }
         if stands != at {
@@ -209,7 +217,7 @@ impl Rebuild<'_> {
         suspects: Option<&[String]>,
         connection: &mut PgConnection,
     ) -> Result<Vec<Difference>, sqlx::Error> {
-        let (live, next) = (self.projection.name, self.next());
+        let (live, next) = (&*self.projection.name, self.next());
         let (lives, news) = (statements(live, &next, connection).await?, statements(&next, live, connection).await?);
         let without_twin = |ones: &[Statements], others: &[Statements]| -> Vec<Difference> {
             let alone = ones.iter().filter(|one| others.iter().all(|other| other.table != one.table));
@@ -231,7 +239,7 @@ impl Rebuild<'_> {
     }
 
     async fn settle(&self, keep: bool, was: bool, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let (live, next, old) = (self.projection.name, self.next(), self.old());
+        let (live, next, old) = (&*self.projection.name, self.next(), self.old());
         if !keep {
             return drop_schema(&next, connection).await;
         }
@@ -245,7 +253,7 @@ impl Rebuild<'_> {
     /// Puts the former rows in place again, and keeps the present ones as the former. They go on being folded by the fold
     /// that made them.
     pub async fn roll_back(&self) -> Result<(), RebuildError> {
-        let (live, old, between) = (self.projection.name, self.old(), format!("{}_between", self.projection.name));
+        let (live, old, between) = (&*self.projection.name, self.old(), format!("{}_between", self.projection.name));
         let swap = async {
             let mut transaction = self.pool.begin().await?;
             enter(live, &mut transaction).await?;
@@ -265,7 +273,7 @@ impl Rebuild<'_> {
         if swap.await.map_err(|source| self.database(source))? {
             Ok(())
         } else {
-            Err(RebuildError::NothingOld { projection: live })
+            Err(RebuildError::NothingOld { projection: self.name() })
         }
     }
 
@@ -287,8 +295,12 @@ impl Rebuild<'_> {
         format!("{}_old", self.projection.name)
     }
 
-    const fn database(&self, source: sqlx::Error) -> RebuildError {
-        RebuildError::Database { projection: self.projection.name, source }
+    fn name(&self) -> String {
+        self.projection.name.to_string()
+    }
+
+    fn database(&self, source: sqlx::Error) -> RebuildError {
+        RebuildError::Database { projection: self.name(), source }
     }
 }
 
@@ -332,14 +344,6 @@ async fn statements(schema: &str, other: &str, connection: &mut PgConnection) ->
 
 async fn first(list: &str, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar(AssertSqlSafe(format!("{list} LIMIT {EXAMPLES_MAX}"))).fetch_all(connection).await
-}
-
-async fn drop_schema(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))).execute(connection).await.map(drop)
-}
-
-async fn rename(schema: &str, name: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query(AssertSqlSafe(format!("ALTER SCHEMA {schema} RENAME TO {name}"))).execute(connection).await.map(drop)
 }
 
 fn is_there_already(error: &sqlx::Error) -> bool {

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 
-use super::{BUILT_IN, Projection};
+use super::Projection;
 use crate::event::Position;
 
 /// How long an event may wait for its fold before a projection counts as catching up.
@@ -11,7 +11,7 @@ const LIVE_LAG_MS_MAX: i64 = 2_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    pub name: &'static str,
+    pub name: String,
     pub state: State,
     /// All events up to here are folded.
     pub position: Position,
@@ -36,13 +36,13 @@ pub enum State {
     Outdated,
 }
 
-/// The status of every built-in projection.
+/// The status of each of `projections`.
 ///
 /// # Errors
 /// If the database does not answer.
-pub async fn status(pool: &PgPool) -> Result<Vec<Status>, sqlx::Error> {
-    let mut all = Vec::with_capacity(BUILT_IN.len());
-    for projection in BUILT_IN {
+pub async fn status(projections: &[Projection], pool: &PgPool) -> Result<Vec<Status>, sqlx::Error> {
+    let mut all = Vec::with_capacity(projections.len());
+    for projection in projections {
         all.push(status_of(projection, pool).await?);
     }
     Ok(all)
@@ -75,12 +75,13 @@ pub(super) async fn status_of(projection: &Projection, pool: &PgPool) -> Result<
         State::Live
     };
     let lag_events = (head.0 - position.0).max(0);
-    Ok(Status { name: projection.name, state, position, head, lag_events, lag_ms, error, fingerprint })
+    let name = projection.name.to_string();
+    Ok(Status { name, state, position, head, lag_events, lag_ms, error, fingerprint })
 }
 
 impl Projection {
     pub(super) async fn standing(&self, pool: &PgPool) -> Result<Standing, sqlx::Error> {
-        standing_in(self.name, pool).await
+        standing_in(&self.name, pool).await
     }
 }
 
@@ -115,10 +116,11 @@ impl Standing {
     }
 }
 
-/// Whether the projection was never made, or was dropped.
+const UNDEFINED_TABLE: &str = "42P01";
+const INVALID_SCHEMA_NAME: &str = "3F000";
+
+/// Whether the projection was never made, or was dropped, or was emptied by a crash.
 pub(super) fn is_missing(error: &sqlx::Error) -> bool {
-    const UNDEFINED_TABLE: &str = "42P01";
-    const INVALID_SCHEMA_NAME: &str = "3F000";
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    matches!(code.as_deref(), Some(UNDEFINED_TABLE | INVALID_SCHEMA_NAME))
+    matches!(error, sqlx::Error::RowNotFound) || matches!(code.as_deref(), Some(UNDEFINED_TABLE | INVALID_SCHEMA_NAME))
 }

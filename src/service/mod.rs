@@ -4,8 +4,8 @@ mod account;
 mod close;
 mod execute;
 mod import;
+mod open;
 mod read;
-mod scan;
 mod seal;
 mod state;
 mod watch;
@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
+pub use open::{Opened, Words};
 pub use read::Message;
-pub use seal::Opened;
 pub use watch::Watched;
 
 use crate::account::Accounts;
@@ -55,6 +55,7 @@ pub struct Service {
     pool: PgPool,
     log: Log,
     vault: Vault,
+    words: Words,
     accounts: Accounts,
     engine: Arc<Engine>,
     clock: Clock,
@@ -90,6 +91,7 @@ impl Service {
         Self {
             accounts: Accounts::new(pool.clone()),
             pool,
+            words: Words::new(log.clone(), vault.clone()),
             log,
             vault,
             engine: Arc::new(engine),

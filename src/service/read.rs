@@ -213,7 +213,7 @@ impl Service {
             thoughts.push((row.place, row.parent, row.hidden, row.rating, row.comment_at));
             sealed.push((row.event.recorded, row.event.words));
         }
-        let messages = self.open_sealed(sealed).await?.into_iter().zip(thoughts);
+        let messages = self.words.open_sealed(sealed).await?.into_iter().zip(thoughts);
         Ok(messages
             .map(|(opened, (place, parent, hidden, rating, comment_at))| Message {
                 opened,
@@ -227,6 +227,6 @@ impl Service {
     }
 
     async fn open_rows(&self, rows: Vec<EventRow>) -> Result<Vec<Opened>, Trouble> {
-        self.open_sealed(rows.into_iter().map(|row| (row.recorded, row.words)).collect()).await
+        self.words.open_sealed(rows.into_iter().map(|row| (row.recorded, row.words)).collect()).await
     }
 }

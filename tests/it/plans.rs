@@ -5,7 +5,7 @@ use std::path::Path;
 
 use convoledger::event::{ConversationId, MessageId, OwnerId, Role};
 use convoledger::ledger::{Act, AppendMessage, Below, Start};
-use convoledger::projection::CONVERSATION;
+use convoledger::projection::{CONVERSATION, Range};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ async fn no_read_scans_a_table_that_grows() {
     let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
     let (before, last) = grown(owner, long).write(&pool).await;
     CONVERSATION.create(&pool).await.expect("created");
-    CONVERSATION.fold(&pool, before, last).await.expect("it folds");
+    CONVERSATION.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
     pool.close().await;
     let mut connection = database.connect_as_owner().await.expect("a connection");
     sqlx::raw_sql("ANALYZE").execute(&mut connection).await.expect("statistics");

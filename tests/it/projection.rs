@@ -8,7 +8,7 @@ use convoledger::database::Database;
 use convoledger::event::{
     BranchNumber, ConversationId, Event, MessageAppended, OwnerId, Place, Position, Rating, Token,
 };
-use convoledger::projection::{BUILT_IN, CONVERSATION, Engine, FoldError, Folded, Projection, State, status};
+use convoledger::projection::{CONVERSATION, Engine, FoldError, Folded, Projection, Range, State, status};
 use convoledger::view::conversation::Status;
 use convoledger::view::{branch, conversation, message};
 use proptest::prelude::*;
@@ -19,16 +19,18 @@ use tokio::sync::watch;
 
 use crate::history::{History, Told, asked, chat, head, write};
 use crate::support::postgres::fresh;
+use crate::support::service::closed;
 
 const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
 
 /// A projection that shows whatever it folds twice.
-const SEEN: Projection = Projection {
-    name: "seen",
-    schema: "-- Which events were folded, and how often?\nCREATE TABLE seen (position bigint);",
-    index: "CREATE INDEX seen_position ON seen (position)",
-    apply: "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2",
-};
+const SEEN: Projection =
+    seen("seen", "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2");
+
+const fn seen(name: &'static str, apply: &'static str) -> Projection {
+    let schema = "-- Which events were folded, and how often?\nCREATE TABLE seen (position bigint);";
+    Projection::of_facts(name, schema, "CREATE INDEX seen_position ON seen (position)", apply)
+}
 
 #[test]
 fn any_division_of_any_history_folds_to_what_the_rules_say() {
@@ -56,19 +58,18 @@ fn any_division_of_any_history_folds_to_what_the_rules_say() {
 
 #[tokio::test]
 async fn a_fold_that_is_killed_before_its_commit_leaves_nothing() {
-    const SLOW: Projection = Projection {
-        name: "slow",
-        apply: "WITH put AS (INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2) \
-                SELECT pg_sleep(60)",
-        ..SEEN
-    };
+    const SLOW: Projection = seen(
+        "slow",
+        "WITH put AS (INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2) \
+         SELECT pg_sleep(60)",
+    );
     let database = fresh().await;
     let pool = database.pool(10);
     let (before, last) = chat(3).write(&pool).await;
     SLOW.create(&pool).await.expect("created");
     let fold = tokio::spawn({
         let pool = pool.clone();
-        async move { SLOW.fold(&pool, before, last).await }
+        async move { SLOW.fold(&pool, &Range::of_facts(before, last)).await }
     });
     let kill =
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)' AND state = 'active'";
@@ -85,7 +86,7 @@ async fn two_servers_on_one_database_fold_every_event_once() {
     let database = fresh().await;
     let pool = database.pool(10);
     let (grown, head_seen) = watch::channel(Position(0));
-    let engines = [(); 2].map(|()| Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen));
+    let engines = [(); 2].map(|()| Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen, &closed()));
     for _ in 0..40 {
         let (_, last) = chat(9).write(&pool).await;
         grown.send_replace(last);
@@ -109,7 +110,7 @@ async fn who_waits_sees_what_another_server_appended_without_being_told() {
     let database = fresh().await;
     let pool = database.pool(10);
     let (_never, head_seen) = watch::channel(Position(0));
-    let engine = Engine::start(pool.clone(), BUILT_IN, &head_seen);
+    let engine = Engine::start(pool.clone(), &[CONVERSATION], &head_seen, &closed());
     engine.fold_until_caught_up().await.expect("an empty log");
     let (_, last) = chat(2).write(&pool).await;
     let began = Instant::now();
@@ -129,18 +130,18 @@ async fn a_poison_event_stops_its_projection_alone_and_by_name() {
     said.branch = BranchNumber(-1);
     let (_, last) = history.write(&pool).await;
     let (_never, head_seen) = watch::channel(Position(0));
-    let engine = Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen);
+    let engine = Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen, &closed());
     engine.wait("seen", last, Duration::from_secs(5)).await.expect("the other goes on");
     let error = engine.fold_until_caught_up().await.expect_err("event 21 does not fold").to_string();
     assert!(error.contains("events 21–21"), "{error}");
-    let told = &status(&pool).await.expect("told by the database alone")[0];
+    let told = &status(&[CONVERSATION], &pool).await.expect("told by the database alone")[0];
     assert_eq!((told.state, told.position, told.lag_events), (State::Failed, Position(20), last.0 - 20));
     assert!(told.error.as_ref().is_some_and(|error| error.contains("21")), "{:?}", told.error);
 
     change(&database, "UPDATE event SET body = jsonb_set(body, '{branch}', '1') WHERE position = 21").await;
     engine.wait("conversation", last, Duration::from_secs(10)).await.expect("it goes on by itself");
     assert_eq!(count(&pool, "conversation.conversation WHERE message_count = 40").await, 1);
-    assert_eq!(status(&pool).await.expect("told")[0].error, None);
+    assert_eq!(status(&[CONVERSATION], &pool).await.expect("told")[0].error, None);
     engine.stop().await;
 }
 
@@ -152,27 +153,32 @@ async fn a_hole_and_an_unknown_kind_are_never_folded_over() {
     let history = chat(4);
     write(&pool, Position(0), &history.told[..2]).await;
     write(&pool, Position(3), &history.told[2..3]).await;
-    let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
+    let folded = CONVERSATION.fold(&pool, &Range::of_facts(Position(0), Position(4))).await;
     assert!(matches!(folded, Err(FoldError::Hole { expected: 4, held: 3, .. })), "{folded:?}");
     write(&pool, Position(2), &history.told[3..4]).await;
     change(&database, "UPDATE event SET kind_version = 9 WHERE position = 2").await;
-    let folded = CONVERSATION.fold(&pool, Position(0), Position(4)).await;
+    let folded = CONVERSATION.fold(&pool, &Range::of_facts(Position(0), Position(4))).await;
     assert!(matches!(folded, Err(FoldError::Unknown { position: Position(2), .. })), "{folded:?}");
     assert_eq!(count(&pool, "conversation.conversation").await, 0);
-    assert_eq!(CONVERSATION.fold(&pool, Position(0), Position(1)).await.expect("folds"), Folded::Done);
-    assert_eq!(CONVERSATION.fold(&pool, Position(0), Position(1)).await.expect("folds"), Folded::Elsewhere);
+    assert_eq!(
+        CONVERSATION.fold(&pool, &Range::of_facts(Position(0), Position(1))).await.expect("folds"),
+        Folded::Done
+    );
+    assert_eq!(
+        CONVERSATION.fold(&pool, &Range::of_facts(Position(0), Position(1))).await.expect("folds"),
+        Folded::Elsewhere
+    );
 }
 
 #[tokio::test]
 async fn rows_of_another_folder_are_outdated_and_go_on_by_their_own_fold() {
-    const NEWER: Projection =
-        Projection { apply: "INSERT INTO seen SELECT -position FROM event LIMIT $2 - $1", ..SEEN };
+    const NEWER: Projection = seen("seen", "INSERT INTO seen SELECT -position FROM event LIMIT $2 - $1");
     let database = fresh().await;
     let pool = database.pool(10);
     SEEN.create(&pool).await.expect("created");
     let (_, last) = chat(5).write(&pool).await;
     let (_never, head_seen) = watch::channel(Position(0));
-    let engine = Engine::start(pool.clone(), &[NEWER], &head_seen);
+    let engine = Engine::start(pool.clone(), &[NEWER], &head_seen, &closed());
     engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded");
     assert_eq!(engine.status().await.expect("told")[0].state, State::Outdated);
     assert_eq!(count(&pool, "seen.seen WHERE position > 0").await, last.0);
@@ -184,9 +190,9 @@ async fn a_projection_that_is_dropped_folds_again() {
     let database = fresh().await;
     let pool = database.pool(10);
     let (_, last) = chat(5).write(&pool).await;
-    assert_eq!(status(&pool).await.expect("told")[0].position, Position(0));
+    assert_eq!(status(&[CONVERSATION], &pool).await.expect("told")[0].position, Position(0));
     let (_never, head_seen) = watch::channel(Position(0));
-    let engine = Engine::start(pool.clone(), BUILT_IN, &head_seen);
+    let engine = Engine::start(pool.clone(), &[CONVERSATION], &head_seen, &closed());
     engine.wait("conversation", last, Duration::from_secs(5)).await.expect("folded");
     sqlx::raw_sql("DROP SCHEMA conversation CASCADE").execute(&pool).await.expect("dropped");
     let (_, last) = chat(5).write(&pool).await;
@@ -219,7 +225,7 @@ async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -
             break;
         }
         let to = Position(last.0.min(position.0.saturating_add(*cut)));
-        assert_eq!(CONVERSATION.fold(pool, position, to).await.expect("it folds"), Folded::Done);
+        assert_eq!(CONVERSATION.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
         position = to;
     }
     let mut rows = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use convoledger::event::Position;
-use convoledger::projection::{BUILT_IN, CONVERSATION, Engine, Projection, Rebuild, RebuildError, Rebuilt};
+use convoledger::projection::{CONVERSATION, Closed, Engine, Projection, Range, Rebuild, RebuildError, Rebuilt};
 use convoledger::view::conversation;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::history::{History, asked, chat, head};
 use crate::support::postgres::fresh;
+use crate::support::service::closed;
+
+static VIEW: Projection = CONVERSATION;
 
 type Rows = BTreeMap<String, Vec<String>>;
 
@@ -83,7 +86,7 @@ async fn readers_and_writers_notice_nothing() {
     let (owner, id) = *watched.states.keys().next().expect("a conversation");
     let first = watched.write(&pool).await.1;
     let (grown, head_seen) = watch::channel(first);
-    let engine = Arc::new(Engine::start(pool.clone(), BUILT_IN, &head_seen));
+    let engine = Arc::new(Engine::start(pool.clone(), &[CONVERSATION], &head_seen, &closed()));
     engine.wait("conversation", first, Duration::from_secs(5)).await.expect("folded");
 
     let halt = Arc::new(AtomicBool::new(false));
@@ -170,22 +173,17 @@ async fn one_that_is_stopped_or_dropped_midway_goes_on_where_it_was() {
 
 #[tokio::test]
 async fn rows_of_another_folder_are_replaced_and_may_differ() {
-    const ONE: Projection = Projection {
-        name: "seen",
-        schema: "-- Which events were folded?\nCREATE TABLE seen (position bigint);",
-        index: "",
-        apply: "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2",
+    let seen = |apply| {
+        Projection::of_facts("seen", "-- Which events were folded?\nCREATE TABLE seen (position bigint);", "", apply)
     };
-    const TWO: Projection = Projection {
-        apply: "INSERT INTO seen SELECT -position FROM event WHERE position > $1 AND position <= $2",
-        ..ONE
-    };
+    let one = seen("INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2");
+    let two = seen("INSERT INTO seen SELECT -position FROM event WHERE position > $1 AND position <= $2");
     let database = fresh().await;
     let pool = database.pool(10);
     let last = chat(4).write(&pool).await.1;
-    ONE.create(&pool).await.expect("created");
-    ONE.fold(&pool, Position(0), last).await.expect("folded");
-    let newer = Rebuild { projection: TWO, ..rebuild(&pool) };
+    one.create(&pool).await.expect("created");
+    one.fold(&pool, &Range::of_facts(Position(0), last)).await.expect("folded");
+    let newer = Rebuild { projection: &two, ..rebuild(&pool) };
     let rebuilt = newer.replace(|_, _| {}).await.expect("rebuilt");
     assert!(rebuilt.outdated);
     let differences = rebuilt.differences.expect("compared");
@@ -193,14 +191,14 @@ async fn rows_of_another_folder_are_replaced_and_may_differ() {
     // Back to the former rows, which their own fold goes on with.
     newer.roll_back().await.expect("rolled back");
     let more = chat(1).write(&pool).await.1;
-    TWO.fold(&pool, last, more).await.expect("folded");
+    two.fold(&pool, &Range::of_facts(last, more)).await.expect("folded");
     let positions = "SELECT array_agg(position ORDER BY position) FROM seen.seen";
     let positions: Vec<i64> = sqlx::query_scalar(positions).fetch_one(&pool).await.expect("rows");
     assert_eq!(positions, (1..=more.0).collect::<Vec<_>>());
 }
 
 fn rebuild(pool: &PgPool) -> Rebuild<'_> {
-    Rebuild { projection: CONVERSATION, pool, throttle: None, stop: CancellationToken::new() }
+    Rebuild { projection: &VIEW, pool, opener: &Closed, throttle: None, stop: CancellationToken::new() }
 }
 
 fn any_history(acts: usize) -> History {
@@ -213,7 +211,7 @@ async fn fold(pool: &PgPool, last: Position) {
     CONVERSATION.create(pool).await.expect("created");
     let position: i64 =
         sqlx::query_scalar("SELECT position FROM conversation.progress").fetch_one(pool).await.expect("it");
-    CONVERSATION.fold(pool, Position(position), last).await.expect("folded");
+    CONVERSATION.fold(pool, &Range::of_facts(Position(position), last)).await.expect("folded");
 }
 
 async fn rows(pool: &PgPool, schema: &str) -> Rows {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use convoledger::event::{BranchNumber, ConversationId, Depth, Event, EventId, MessageId, OwnerId, Place, Position};
 use convoledger::ledger::{Act, AppendMessage, Below, Conversation};
-use convoledger::projection::CONVERSATION;
+use convoledger::projection::{CONVERSATION, Range};
 use convoledger::view::conversation::{ConversationRow, Filter, Key, Order, Status};
 use convoledger::view::event::EventFilter;
 use convoledger::view::message::MessageRow;
@@ -33,7 +33,7 @@ fn pages_and_lists_of_any_history_say_what_the_rules_say() {
         runtime.block_on(async {
             let history = History::of(asked);
             let (before, last) = history.write(&pool).await;
-            CONVERSATION.fold(&pool, before, last).await.expect("it folds");
+            CONVERSATION.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
             for ((owner, id), state) in &history.states {
                 for (number, branch) in (1..).map(BranchNumber).zip(&state.branches) {
                     let path = state.tree.path(branch.tip);
@@ -351,6 +351,6 @@ async fn written(pool: &PgPool, messages: u32) -> (OwnerId, ConversationId) {
     }
     let (before, last) = history.write(pool).await;
     CONVERSATION.create(pool).await.expect("created");
-    CONVERSATION.fold(pool, before, last).await.expect("it folds");
+    CONVERSATION.fold(pool, &Range::of_facts(before, last)).await.expect("it folds");
     (owner, id)
 }

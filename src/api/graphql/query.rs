@@ -129,7 +129,7 @@ pub enum ProjectionState {
 
 #[derive(SimpleObject)]
 pub struct ProjectionStatus {
-    pub name: &'static str,
+    pub name: String,
     pub state: ProjectionState,
     pub position: BigInt,
     pub head: BigInt,

@@ -2,7 +2,7 @@
 --
 -- No table is qualified, so the search path says whose rows are folded. Rows and progress commit together and fold again
 -- if a crash takes them, so the commit need not wait for the disk. A projector that hangs lets go of its progress row.
--- Plans are made once and must not depend on how small the tables were at that moment.
+-- Days and months mean the same wherever a fold runs. Plans are made once and must not depend on how small the tables were at that moment.
 SELECT set_config('search_path', $1 || ', public', true),
     set_config('synchronous_commit', 'off', true),
     set_config('statement_timeout', '120s', true),
@@ -11,4 +11,5 @@ SELECT set_config('search_path', $1 || ', public', true),
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('enable_seqscan', 'off', true),
     set_config('jit', 'off', true),
+    set_config('TimeZone', 'UTC', true),
     set_config('work_mem', '64MB', true)

@@ -2,6 +2,7 @@
 
 mod import;
 mod isolation;
+mod opened;
 mod racing;
 mod scan;
 mod watch;

@@ -1,14 +1,15 @@
 //! The whole of convoledger below its edges, on a database of its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use convoledger::clock::Clock;
 use convoledger::event::{ConversationId, MessageId, Position, Role};
 use convoledger::ledger::{Act, AppendMessage, Start};
 use convoledger::log::{Limits, Log};
-use convoledger::projection::{BUILT_IN, Engine};
+use convoledger::projection::{BUILT_IN, Closed, Engine, Opener};
 use convoledger::random;
-use convoledger::service::{Actor, Done, Named, Order, Outcome, Service};
+use convoledger::service::{Actor, Done, Named, Order, Outcome, Service, Words};
 use convoledger::vault::{KeyStore, Vault};
 use tempfile::TempDir;
 
@@ -59,8 +60,18 @@ async fn server(database: &TestDatabase, keys: &TempDir) -> Service {
     let log = Log::open(pool.clone(), database.pool(3), Limits::default()).await.expect("the log opens");
     let store = KeyStore::new(keys.path().join("keys"), None).expect("a store");
     let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await.expect("the vault opens");
-    let engine = Engine::start(pool.clone(), BUILT_IN, &log.tail().head());
+    let engine = Engine::start(pool.clone(), BUILT_IN, &log.tail().head(), &opener(&log, &vault));
     Service::new(pool, log, vault, engine, Clock::system())
+}
+
+/// What opens words for the folds of a server.
+pub fn opener(log: &Log, vault: &Vault) -> Arc<dyn Opener> {
+    Arc::new(Words::new(log.clone(), vault.clone()))
+}
+
+/// What opens nothing: for folds of facts.
+pub fn closed() -> Arc<dyn Opener> {
+    Arc::new(Closed)
 }
 
 pub fn order(conversation: ConversationId, acts: impl IntoIterator<Item = Act>) -> Order {

@@ -1,0 +1,174 @@
+//! Where words are opened on their way out of the log: for whoever may read them, and for folds that need them.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, Stream, TryFutureExt as _, TryStreamExt as _, stream};
+
+use super::{Service, Trouble};
+use crate::event::{Event, LedgerId, Position, Private, Sealed, SubjectId};
+use crate::log::{Log, Recorded};
+use crate::projection::{Opener, Said, Unopened};
+use crate::vault::{About, SubjectKey, Vault};
+
+/// Events in one read of a scan.
+const PAGE: usize = 500;
+/// Pages that are opened while the one before them is worked on: reading and opening keep different cores busy.
+const AHEAD: usize = 2;
+
+/// An event as the log holds it, and what it says: words that could be opened are known.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    pub recorded: Recorded,
+    pub event: Event,
+    /// Whether what it says is gone; what was said beside it (part 1 and on) may have gone on its own.
+    pub forgotten: bool,
+}
+
+/// The log and the keys to it. Cheap to clone.
+#[derive(Clone)]
+pub struct Words {
+    log: Log,
+    vault: Vault,
+}
+
+impl Words {
+    pub const fn new(log: Log, vault: Vault) -> Self {
+        Self { log, vault }
+    }
+
+    /// Reads the words of `events` and opens what has not been forgotten.
+    pub(super) async fn open(&self, events: Vec<Recorded>) -> Result<Vec<Opened>, Trouble> {
+        let with_words: Vec<Position> =
+            events.iter().filter(|event| !event.fact.words_digest.is_empty()).map(|event| event.position).collect();
+        let mut words: HashMap<Position, Vec<Sealed>> = HashMap::new();
+        if !with_words.is_empty() {
+            for (position, sealed) in self.log.read_words(&with_words).await? {
+                words.entry(position).or_default().push(sealed);
+            }
+        }
+        let with_words = events.into_iter().map(|event| {
+            let sealed = words.remove(&event.position).unwrap_or_default();
+            (event, sealed)
+        });
+        self.open_sealed(with_words.collect()).await
+    }
+
+    /// Opens events whose sealed words were read already.
+    pub(super) async fn open_sealed(&self, events: Vec<(Recorded, Vec<Sealed>)>) -> Result<Vec<Opened>, Trouble> {
+        let keys = self.keys(events.iter().flat_map(|(_, sealed)| sealed)).await?;
+        let ledger = self.log.identity().ledger;
+        events.into_iter().map(|(recorded, sealed)| opened(ledger, &keys, recorded, &sealed)).collect()
+    }
+
+    async fn keys(&self, sealed: impl Iterator<Item = &Sealed>) -> Result<Keys, Trouble> {
+        let mut wanted: Vec<(SubjectId, u32)> = sealed.map(|sealed| (sealed.subject, sealed.generation)).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(self.vault.keys(&wanted).await?)
+    }
+
+    /// All events after `after`, whoever owns them, page by page up to the head. It ends after an error. No request of
+    /// anybody's reaches it.
+    pub fn scan(&self, after: Position) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<> {
+        self.scan_to(after, Position(i64::MAX))
+    }
+
+    fn scan_to(
+        &self,
+        after: Position,
+        last: Position,
+    ) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<> {
+        let (reader, opener) = (self.clone(), self.clone());
+        let pages = stream::try_unfold(after, move |after| {
+            let reader = reader.clone();
+            async move {
+                let most = usize::try_from(last.0.saturating_sub(after.0)).unwrap_or_default().min(PAGE);
+                let page = if most == 0 { Vec::new() } else { reader.log.read_range(after, most).await? };
+                let end = page.last().map(|event| event.position);
+                Ok::<_, Trouble>(end.map(|end| (page, end)))
+            }
+        });
+        let opened = pages.map_ok(move |page| {
+            let opener = opener.clone();
+            async move {
+                let opened = tokio::spawn(async move { opener.open(page).await }).await;
+                opened.map_err(|panic| Trouble::Internal(panic.to_string()))?
+            }
+        });
+        opened.try_buffered(AHEAD)
+    }
+}
+
+impl Opener for Words {
+    fn said(&self, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
+        let gathered = async move {
+            let mut pages = pin!(self.scan_to(after, last));
+            let mut said = Said::default();
+            while let Some(page) = pages.try_next().await? {
+                for opened in page {
+                    if let Some(text) = opened.event.text() {
+                        said.push(opened.recorded.position, 0, &text);
+                    }
+                }
+            }
+            Ok(said)
+        };
+        gathered.map_err(unopened).boxed()
+    }
+}
+
+impl Service {
+    pub(super) async fn open(&self, events: Vec<Recorded>) -> Result<Vec<Opened>, Trouble> {
+        self.words.open(events).await
+    }
+
+    /// All events after `after`, whoever owns them, page by page up to the head. It ends after an error. No request of
+    /// anybody's reaches it.
+    pub fn scan(&self, after: Position) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<> {
+        self.words.scan(after)
+    }
+}
+
+fn unopened(trouble: Trouble) -> Unopened {
+    match trouble {
+        Trouble::Database(error) => Unopened::Database(error),
+        Trouble::Open(_) | Trouble::Unreadable(_) => Unopened::Damaged(chain(&trouble)),
+        // The vault's database, or a task that ended with its runtime: neither is the events' fault.
+        trouble => Unopened::Database(sqlx::Error::Io(std::io::Error::other(chain(&trouble)))),
+    }
+}
+
+/// An error and what it comes of.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+type Keys = HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>;
+
+fn opened(ledger: LedgerId, keys: &Keys, recorded: Recorded, sealed: &[Sealed]) -> Result<Opened, Trouble> {
+    let mut event = recorded.event()?;
+    let (kind, kind_version) =
+        (recorded.fact.kind.as_str(), u16::try_from(recorded.fact.kind_version).unwrap_or_default());
+    let mut forgotten = false;
+    for (part, _) in crate::log::digest::words_parts(&recorded.fact.words_digest) {
+        let about = About { ledger, owner: recorded.fact.owner, event: recorded.fact.id, kind, kind_version, part };
+        let sealed = sealed.iter().find(|sealed| sealed.part == part);
+        let key = sealed.and_then(|sealed| Some((sealed, keys.get(&(sealed.subject, sealed.generation))?)));
+        if let Some((sealed, Private::Known(key))) = key {
+            event.open(part, Private::Known(&key.open(&about, sealed)?))?;
+        } else {
+            forgotten |= part == 0;
+            event.open(part, Private::Forgotten)?;
+        }
+    }
+    Ok(Opened { recorded, event, forgotten })
+}
