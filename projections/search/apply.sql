@@ -6,18 +6,19 @@ WITH said AS MATERIALIZED (
         bucket(e.owner_id) AS bucket,
         stemmer(e.body ->> 'language') AS language,
         its.nth, its.kind, its.token,
-        -- A tsvector holds a megabyte: of what is longer, the beginning is indexed.
-        to_tsvector('simple', plain(left(its.text, 100000))) AS words
+        -- A tsvector holds a megabyte: of what is longer, the beginning is indexed. A title says more than a message does.
+        setweight(to_tsvector('simple', plain(left(its.text, 100000))), its.weight) AS words
     FROM unnest($3::bigint[], $4::smallint[], $5::text[]) AS opened (position, part, text)
     CROSS JOIN LATERAL (
         SELECT e.* FROM event AS e WHERE e.position = opened.position AND e.position > $1 AND e.position <= $2 LIMIT 1
     ) AS e
     CROSS JOIN LATERAL (
-        SELECT 0::bigint AS nth, 'message' AS kind, NULL AS token, opened.text WHERE e.kind = 'message.appended'
+        SELECT 0::bigint AS nth, 'message' AS kind, 'D'::"char" AS weight, NULL AS token, opened.text
+        WHERE e.kind = 'message.appended'
         UNION ALL
-        SELECT 0, 'title', NULL, opened.text WHERE e.kind = 'conversation.titled'
+        SELECT 0, 'title', 'A', NULL, opened.text WHERE e.kind = 'conversation.titled'
         UNION ALL
-        SELECT tag.nth, 'tag', e.body -> 'tokens' ->> (tag.nth - 1)::int, tag.word
+        SELECT tag.nth, 'tag', 'B', e.body -> 'tokens' ->> (tag.nth - 1)::int, tag.word
         FROM string_to_table(opened.text, E'\n') WITH ORDINALITY AS tag (word, nth)
         WHERE e.kind = 'conversation.tagged'
     ) AS its

@@ -1,9 +1,6 @@
 -- Which messages, titles and tags say these words?
 --
--- All of it is UNLOGGED: clear words stay out of the write-ahead log, standbys and backups, and a crash of Postgres empties
--- the tables together with their progress, to be folded again. ANALYZE copies samples of a column into a catalog that is
--- logged, so columns of words have no statistics. Tables are cut by a hash of the owner, so that forgetting somebody
--- rewrites a sixteenth of them.
+-- Tables are cut by a hash of the owner: forgetting somebody rewrites a sixteenth of them.
 --
 -- Rows are only ever added: whether a title is still the title, a tag still on and a message in sight is asked of the
 -- conversation when somebody searches. And words are kept as they were said. Stems differ from language to language, so
@@ -91,6 +88,3 @@ BEGIN
     END LOOP;
 END;
 $$;
-ALTER TABLE document ALTER COLUMN words SET STATISTICS 0;
-ALTER TABLE vocabulary ALTER COLUMN word SET STATISTICS 0, ALTER COLUMN stem SET STATISTICS 0,
-    ALTER COLUMN reversed SET STATISTICS 0;

@@ -27,7 +27,14 @@ pub const CONVERSATION: Projection = Projection::of_facts(
     include_str!("../../projections/conversation/apply.sql"),
 );
 
-pub const BUILT_IN: &[Projection] = &[CONVERSATION];
+pub const SEARCH: Projection = Projection::of_words(
+    "search",
+    include_str!("../../projections/search/schema.sql"),
+    include_str!("../../projections/search/index.sql"),
+    include_str!("../../projections/search/apply.sql"),
+);
+
+pub const BUILT_IN: &[Projection] = &[CONVERSATION, SEARCH];
 
 impl Projection {
     /// One that is folded from facts alone.

@@ -16,7 +16,7 @@ mod table;
 
 pub use engine::{Behind, Engine};
 pub use fold::{FoldError, Folded, Range};
-pub use folder::{BUILT_IN, CONVERSATION, Projection};
+pub use folder::{BUILT_IN, CONVERSATION, Projection, SEARCH};
 pub use rebuild::{Difference, Rebuild, RebuildError, Rebuilt};
 pub use said::{Closed, Opener, Said, Unopened};
 pub use status::{State, Status, status};

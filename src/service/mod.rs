@@ -7,6 +7,7 @@ mod import;
 mod open;
 mod read;
 mod seal;
+mod search;
 mod state;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
 pub use open::{Opened, Words};
 pub use read::Message;
+pub use search::{After, Hit, Hits, Indexed, Search};
 pub use watch::Watched;
 
 use crate::account::Accounts;

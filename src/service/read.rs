@@ -20,7 +20,7 @@ use crate::view::{Page, Slice};
 /// The projection that everything here but events is read from.
 const VIEW: &str = "conversation";
 /// How long a read waits for the view to come as far as it must be.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A message and what it says.
 #[derive(Debug, Clone)]

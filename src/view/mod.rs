@@ -6,6 +6,7 @@ pub mod branch;
 pub mod conversation;
 pub mod event;
 pub mod message;
+pub mod search;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

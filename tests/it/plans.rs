@@ -30,8 +30,9 @@ async fn no_read_scans_a_table_that_grows() {
     let own = format!("'{}'", owner.0);
     let at = format!("{own}, ARRAY['{}']::uuid[]", long.0);
     let places = format!("{at}, ARRAY[1], ARRAY[7]");
-    let listed =
-        |sort: &str| format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false", nulls(6), nulls(6));
+    let listed = |sort: &str| {
+        format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false, NULL", nulls(6), nulls(6))
+    };
     for (statement, arguments) in [
         ("projections/conversation/get.sql", at.clone()),
         ("projections/conversation/list.sql", listed("time down")),

@@ -16,6 +16,7 @@ use super::scalar::{BigInt, Decimal};
 use crate::event::{ConversationId, Event, Position, Private};
 use crate::view::Page;
 use crate::view::conversation::{ConversationRow, Filter, Key, KeyValue, Order, Status};
+use crate::view::search::Query;
 
 #[derive(Clone)]
 pub struct Conversation(pub ConversationRow);
@@ -213,6 +214,8 @@ pub enum ConversationOrder {
 /// Which conversations are asked for: those that meet all of it. Deleted ones are left out unless `status` names them.
 #[derive(InputObject, Default)]
 pub struct ConversationFilter {
+    /// Some message, its title or a tag says this, as `search` reads it; of very many, the 10000 newest hits count.
+    pub query: Option<String>,
     pub favorites_only: Option<bool>,
     /// All of these.
     pub tags: Option<Vec<String>>,
@@ -235,12 +238,13 @@ pub async fn list(
     filter: ConversationFilter,
     order: Option<ConversationOrder>,
     window: &Window,
+    at_least: Option<Position>,
     counted: bool,
 ) -> Result<ConversationConnection> {
     let order = order.map_or(Order::Newest, Order::from);
     let slice = window.slice(|cursor| key(order, asker.take(cursor)?))?;
     let position = asker.service.view_position();
-    let page = match resolve(asker, filter).await? {
+    let page = match resolve(asker, filter, at_least).await? {
         Some(filter) => asker.service.list(asker.actor, &filter, order, &slice, counted).await,
         None => Ok(Page { rows: Vec::new(), has_next: false, has_previous: false, total: Some(0) }),
     };
@@ -251,12 +255,24 @@ pub async fn list(
 }
 
 /// The filter in the view's words; none when nothing can meet it.
-async fn resolve(asker: &Asker<'_>, filter: ConversationFilter) -> Result<Option<Filter>> {
+pub async fn resolve(
+    asker: &Asker<'_>,
+    filter: ConversationFilter,
+    at_least: Option<Position>,
+) -> Result<Option<Filter>> {
     let tags = filter.tags.unwrap_or_default();
     let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
     if tokens.len() < tags.len() {
         return Ok(None);
     }
+    let among = match filter.query {
+        None => None,
+        Some(query) => {
+            let query = Query::parse(&query).map_err(problem)?;
+            let among = asker.service.conversations_saying(asker.actor, at_least, &query).await;
+            Some(among.map_err(|error| trouble(&error))?)
+        }
+    };
     let status = |status| match status {
         ConversationStatus::Active => Status::Active,
         ConversationStatus::Archived => Status::Archived,
@@ -272,6 +288,7 @@ async fn resolve(asker: &Asker<'_>, filter: ConversationFilter) -> Result<Option
         to: filter.to,
         min_cost_usd: filter.min_cost_usd.map(|cost| cost.0),
         max_cost_usd: filter.max_cost_usd.map(|cost| cost.0),
+        among,
     }))
 }
 

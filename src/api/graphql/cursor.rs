@@ -46,6 +46,8 @@ pub enum At {
     Depth(i32),
     /// By a sort value and an id: a conversation.
     Sorted { order: u8, value: String, id: Uuid },
+    /// By a sort value (its bits) and what was said: a hit of a search.
+    Found { order: u8, widened: bool, value: u64, said: Position, nth: i16 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

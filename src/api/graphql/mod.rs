@@ -30,5 +30,6 @@ mod query;
 mod question;
 mod scalar;
 pub mod schema;
+mod search;
 pub mod socket;
 mod subscription;
