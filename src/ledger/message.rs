@@ -2,14 +2,11 @@
 
 use rust_decimal::Decimal;
 
-use super::{Bound, Branch, Conversation, Node, Refusal};
+use super::{Bound, Branch, Conversation, Node, Refusal, language};
 use crate::event::{
     BranchNumber, Event, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Part, Place,
     Private, Rating, Role, Usage,
 };
-
-/// Characters by which the language of a message is told.
-const LANGUAGE_CHARACTERS: usize = 300;
 
 /// A message as its sayer gives it.
 #[derive(Debug, Clone)]
@@ -117,7 +114,7 @@ fn said(
             role: message.role,
             bytes,
             shape: message.parts.iter().map(Part::kind).collect(),
-            language: language_of(&message.parts),
+            language: language::of(&message.parts),
             revises,
             model: message.model,
             provider: message.provider,
@@ -130,14 +127,6 @@ fn said(
         }
         .into(),
     ])
-}
-
-/// The language of what a message says first. A guess costs by the letter, and the first ones tell as much as all.
-fn language_of(parts: &[Part]) -> Option<String> {
-    let text = parts.iter().find_map(|part| if let Part::Text { content } = part { Some(content) } else { None })?;
-    let end = text.char_indices().nth(LANGUAGE_CHARACTERS).map_or(text.len(), |(at, _)| at);
-    let told = whatlang::detect(&text[..end]).filter(whatlang::Info::is_reliable)?;
-    Some(told.lang().code().to_owned())
 }
 
 /// How many bytes a message says, if it keeps all bounds. A message of no parts is one: some turns only call a tool.

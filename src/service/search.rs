@@ -71,7 +71,11 @@ pub struct Hit {
 
 impl Service {
     /// Waits a little until what was last acknowledged to the actor can be found; then searches what can.
+    ///
+    /// # Errors
+    /// If the conversations, which say what counts, are further behind.
     pub async fn search(&self, actor: Actor, at_least: Option<Position>, search: &Search) -> Result<Hits, Trouble> {
+        self.caught_up(actor, at_least).await?;
         let indexed = self.indexed(actor, at_least).await;
         let until = search.after.map_or(indexed.position, |after| after.until);
         let mut found = Hits { hits: Vec::new(), has_next: false, total: Some(0), until, indexed };

@@ -10,6 +10,7 @@ mod plans;
 mod projection;
 mod rebuild;
 mod rules;
+mod search;
 mod service;
 mod support;
 mod tidy;

@@ -106,7 +106,7 @@ impl Query {
         after: Option<Cursor>,
         at_least: Option<BigInt>,
     ) -> Result<SearchConnection> {
-        let asker = current(context, at_least).await?;
+        let asker = Asker::of(context);
         let asked = search::Asked {
             filter: filter.unwrap_or_default(),
             mode,

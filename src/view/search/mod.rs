@@ -78,22 +78,30 @@ pub async fn pieces(pool: &PgPool, owner: OwnerId, terms: &[String]) -> Result<V
     Ok(pieces)
 }
 
-/// Words that each of `words` may be a typo of.
+/// Words that each of `words` may be a typo of, in all their inflections.
 pub async fn near(
     pool: &PgPool,
     owner: OwnerId,
     words: &[String],
 ) -> Result<HashMap<String, Vec<String>>, sqlx::Error> {
+    if words.is_empty() {
+        return Ok(HashMap::new());
+    }
     let mut candidates: HashMap<String, Vec<String>> = HashMap::new();
     let query = sqlx::query(include_str!("../../../projections/search/near.sql")).bind(owner.0).bind(words);
     for row in query.fetch_all(pool).await? {
         candidates.entry(row.try_get("meant")?).or_default().push(row.try_get("word")?);
     }
-    let nearest = |(word, candidates): (String, Vec<String>)| {
-        let near = query::nearest(&word, candidates);
-        (word, near)
-    };
-    Ok(candidates.into_iter().map(nearest).filter(|(_, near)| !near.is_empty()).collect())
+    let mut near = HashMap::new();
+    for (word, candidates) in candidates {
+        let nearest = query::nearest(&word, candidates);
+        let meant = pieces(pool, owner, &nearest).await?.into_iter().flatten();
+        let meant: Vec<String> = meant.flat_map(|piece| [vec![piece.word], piece.akin].concat()).collect();
+        if !meant.is_empty() {
+            near.insert(word, meant);
+        }
+    }
+    Ok(near)
 }
 
 /// What an owner finds with `query`, in order, but what `shown` finds too.

@@ -15,7 +15,7 @@ const TERMS_MAX: usize = 32;
 const TYPO_LENGTH_MIN: usize = 4;
 const TWO_TYPOS_LENGTH_MIN: usize = 8;
 /// Words that one word is taken for, nearest first.
-const NEAR_MAX: usize = 50;
+const NEAR_MAX: usize = 20;
 
 /// Alternatives, each of terms that must all be met.
 #[derive(Debug, Clone, PartialEq, Eq)]
