@@ -78,6 +78,8 @@ impl Query {
             return Err(NoQuery::TooLong);
         }
         let mut groups = vec![Vec::new()];
+        // Nobody said a NUL: Postgres holds none.
+        let text = text.replace('\0', " ");
         let mut rest = text.trim_start();
         while !rest.is_empty() {
             let not = rest.starts_with('-') && rest[1..].starts_with(|next: char| !next.is_whitespace());

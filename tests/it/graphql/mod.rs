@@ -3,6 +3,7 @@
 mod flow;
 mod isolation;
 mod schema;
+mod search;
 
 use convoledger::api;
 use convoledger::clock::Clock;
