@@ -11,6 +11,7 @@ mod ledgers;
 mod limit;
 mod read;
 mod rounds;
+mod search;
 mod text;
 mod transcript;
 mod verify;
@@ -54,6 +55,14 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("fold") {
         fold::measure(&cluster).await?;
+    }
+    if asked("fold-search") {
+        search::fold(&cluster).await?;
+    }
+    for owners in [1, 100, 10_000] {
+        if asked(&format!("search-{owners}")) {
+            search::measure(&cluster, owners).await?;
+        }
     }
     cluster.stop().await;
     Ok(())

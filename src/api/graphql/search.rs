@@ -149,7 +149,7 @@ pub async fn list(asker: &Asker<'_>, query: &str, asked: Asked) -> Result<Search
     }
     let query = Query::parse(query).map_err(problem)?;
     let order = asked.order.map_or(Order::Relevance, Order::from);
-    let slice = asked.window.slice(|cursor| after(order, asker.take(cursor)?))?;
+    let slice = asked.window.slice(|cursor| after(order, &asker.take(cursor)?))?;
     let (Cut::First(first) | Cut::Last(first)) = slice.cut;
     let Some(filter) = conversation::resolve(asker, asked.filter, asked.at_least).await? else {
         return Ok(nothing());
@@ -200,7 +200,7 @@ fn place(until: Position, order: Order, hit: &Hit) -> Mark {
     Mark { position: until, at }
 }
 
-fn after(order: Order, mark: Mark) -> Result<After> {
+fn after(order: Order, mark: &Mark) -> Result<After> {
     match mark.at {
         At::Found { order: sorted, widened, value, said, nth } if sorted == order as u8 => {
             Ok(After { until: mark.position, widened, key: Key { value: f64::from_bits(value), position: said, nth } })

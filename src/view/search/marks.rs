@@ -24,7 +24,7 @@ impl Marks {
     /// The part of `text` where most of what was looked for stands first, cut at words; the pieces make it up in order.
     pub fn snippet(&self, text: &str) -> Vec<Run> {
         let found: Vec<(usize, usize)> = words(text).filter(|&(from, to)| self.meant(&text[from..to])).collect();
-        let from = self.beginning(text, &found);
+        let from = beginning(text, &found);
         let to = text[from..].char_indices().nth(SNIPPET).map_or(text.len(), |(at, _)| from + at);
         let to = boundary(text, from, to);
         let mut runs = Vec::new();
@@ -47,19 +47,19 @@ impl Marks {
         let word = word.to_lowercase();
         self.words.contains(&word) || self.prefixes.iter().any(|prefix| word.starts_with(prefix))
     }
+}
 
-    /// Where to begin: before the word from which on most different words were found.
-    fn beginning(&self, text: &str, found: &[(usize, usize)]) -> usize {
-        let different = |nth: usize| {
-            let near = found[nth..].iter().take_while(|&&(start, _)| start - found[nth].0 < SNIPPET - BEFORE);
-            near.map(|&(start, end)| text[start..end].to_lowercase()).collect::<HashSet<_>>().len()
-        };
-        // The earliest of the best.
-        let best = (0..found.len().min(500)).rev().max_by_key(|&nth| different(nth));
-        let Some(first) = best.map(|nth| found[nth].0) else { return 0 };
-        let back = text[..first].char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| at);
-        if back == 0 { 0 } else { text[back..first].find(char::is_whitespace).map_or(back, |at| back + at + 1) }
-    }
+/// Where to begin: before the word from which on most different words were found.
+fn beginning(text: &str, found: &[(usize, usize)]) -> usize {
+    let different = |nth: usize| {
+        let near = found[nth..].iter().take_while(|&&(start, _)| start - found[nth].0 < SNIPPET - BEFORE);
+        near.map(|&(start, end)| text[start..end].to_lowercase()).collect::<HashSet<_>>().len()
+    };
+    // The earliest of the best.
+    let best = (0..found.len().min(500)).rev().max_by_key(|&nth| different(nth));
+    let Some(first) = best.map(|nth| found[nth].0) else { return 0 };
+    let back = text[..first].char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| at);
+    if back == 0 { 0 } else { text[back..first].find(char::is_whitespace).map_or(back, |at| back + at + 1) }
 }
 
 /// The last blank before `to`, unless that leaves little.

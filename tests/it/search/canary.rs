@@ -36,7 +36,7 @@ async fn a_word_that_was_said_lies_in_the_files_of_unlogged_tables_alone() {
     let service = Service::new(pool.clone(), log, vault, engine, Clock::system());
     let actor = service.register("a@example.org").await.expect("an account");
     let conversation = started(&service, actor).await;
-    let long = format!("{CANARY} {}", (0..3_000).map(|nth| format!("{CANARY}{nth} ")).collect::<String>());
+    let long = (0..3_000).map(|nth| format!("{CANARY}{nth}")).collect::<Vec<_>>().join(" ");
     let acts = (0..40).map(|nth| say(format!("{CANARY} {nth}"))).chain([
         say(long),
         Act::SetTitle { title: CANARY.into() },
