@@ -1,10 +1,12 @@
-//! The view of conversations folded from the log, in the small ranges of a live fold. Against one bare upsert a range that
-//! counts the same events by conversation.
+//! Views folded from the log, in the small ranges of a live fold. Each against one bare upsert a range that writes the same
+//! rows.
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use convoledger::event::Position;
-use convoledger::projection::{CONVERSATION, Folded, Range};
+use convoledger::projection::{BUILT_IN, Folded, Projection, Range};
+use sqlx::AssertSqlSafe;
 
 use crate::ledgers::Cluster;
 use crate::rounds::{interleave, rate};
@@ -15,27 +17,57 @@ const MESSAGES: usize = 150;
 /// Events in one fold, as many as were appended while the one before ran.
 const RANGE: i64 = 64;
 
+/// The least that does what the fold of a view does here: what makes its tables, and what folds a range.
+fn limit_of(view: &str) -> Option<(&'static str, &'static str)> {
+    Some(match view {
+        "conversation" => {
+            (include_str!("limit/sql/create_conversation.sql"), include_str!("limit/sql/upsert_conversation.sql"))
+        }
+        "usage" => (include_str!("limit/sql/create_usage.sql"), include_str!("limit/sql/upsert_usage.sql")),
+        "audit" => (include_str!("limit/sql/create_audit.sql"), include_str!("limit/sql/upsert_audit.sql")),
+        _ => return None,
+    })
+}
+
 pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
+    for projection in BUILT_IN {
+        measure_one(cluster, projection).await?;
+    }
+    Ok(())
+}
+
+async fn measure_one(cluster: &Cluster, projection: &Projection) -> anyhow::Result<()> {
+    let view = &projection.name;
+    let (create, upsert) = limit_of(view).with_context(|| format!("nothing to compare `{view}` with"))?;
     let ledger = cluster.ledger(&[]).await?;
     let conversations = ledger.start_conversations(CONVERSATIONS).await?;
     let mut prose = Prose::new(4)?;
-    for _ in 0..MESSAGES {
-        // Everyone speaks in turn, so that a range is of many conversations.
-        let said = conversations.iter().map(|conversation| ledger.say(*conversation, vec![prose.next()]));
-        futures::future::try_join_all(said).await?;
+    for nth in 0..MESSAGES {
+        // Everyone speaks in turn, so that a range is of many conversations. Only to what is used answers make a difference.
+        if *view == "usage" && nth % 2 == 1 {
+            let said = conversations.iter().map(|conversation| ledger.answer(*conversation, prose.next(), None));
+            futures::future::try_join_all(said).await?;
+        } else {
+            let said = conversations.iter().map(|conversation| ledger.say(*conversation, vec![prose.next()]));
+            futures::future::try_join_all(said).await?;
+        }
     }
     let (pool, head) = (&ledger.pool, ledger.log.head().await?.0);
+    let anew = async || -> anyhow::Result<()> {
+        let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {view} CASCADE"));
+        sqlx::query(drop).execute(pool).await?;
+        Ok(projection.create(pool).await?)
+    };
     let ours = async |turn: Duration| {
-        sqlx::query("DROP SCHEMA IF EXISTS conversation CASCADE").execute(pool).await?;
-        CONVERSATION.create(pool).await?;
+        anew().await?;
         let mut after = 0;
         rate(turn, async || {
             if after + RANGE > head {
-                sqlx::query("DROP SCHEMA conversation CASCADE").execute(pool).await?;
-                CONVERSATION.create(pool).await?;
+                anew().await?;
                 after = 0;
             }
-            let folded = CONVERSATION.fold(pool, &Range::of_facts(Position(after), Position(after + RANGE))).await?;
+            let range = Range::of_facts(Position(after), Position(after + RANGE));
+            let folded = projection.fold(pool, &range).await?;
             anyhow::ensure!(matches!(folded, Folded::Done), "nobody else folds");
             after += RANGE;
             Ok(u32::try_from(RANGE)?)
@@ -43,18 +75,18 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
         .await
     };
     let against = async |turn: Duration| {
-        sqlx::raw_sql(include_str!("limit/sql/create_view.sql")).execute(pool).await?;
+        sqlx::raw_sql(create).execute(pool).await?;
         let mut after = 0;
         rate(turn, async || {
             if after + RANGE > head {
-                sqlx::raw_sql(include_str!("limit/sql/create_view.sql")).execute(pool).await?;
+                sqlx::raw_sql(create).execute(pool).await?;
                 after = 0;
             }
-            sqlx::query(include_str!("limit/sql/upsert.sql")).bind(after).bind(after + RANGE).execute(pool).await?;
+            sqlx::query(upsert).bind(after).bind(after + RANGE).execute(pool).await?;
             after += RANGE;
             Ok(u32::try_from(RANGE)?)
         })
         .await
     };
-    interleave("fold: conversations, 64 events a time", "events/s", ours, against).await
+    interleave(&format!("fold: {view}, 64 events a time"), "events/s", ours, against).await
 }

@@ -4,6 +4,7 @@
 
 mod append;
 mod batch;
+mod costs;
 mod disk;
 mod fold;
 mod import;
@@ -63,6 +64,9 @@ async fn main() -> anyhow::Result<()> {
         if asked(&format!("search-{owners}")) {
             search::measure(&cluster, owners).await?;
         }
+    }
+    if asked("costs") {
+        costs::measure(&cluster).await?;
     }
     cluster.stop().await;
     Ok(())

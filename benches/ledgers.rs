@@ -4,15 +4,17 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use convoledger::clock::Clock;
 use convoledger::database::{APP, Database, Role};
-use convoledger::event::{ConversationId, MessageId, Role as Speaker};
+use convoledger::event::{ConversationId, MessageId, Role as Speaker, Usage};
 use convoledger::ledger::{Act, AppendMessage, Command, Start};
 use convoledger::log::{Limits, Log};
 use convoledger::projection::{Engine, Opener, Projection};
 use convoledger::random;
 use convoledger::service::{Actor, Order, Outcome, Service, Words};
 use convoledger::vault::{KeyStore, Vault};
+use rust_decimal::Decimal;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -53,7 +55,8 @@ impl Cluster {
         let engine = Engine::start(database.pool(READERS), projections, &log.tail().head(), &words);
         let service = Service::new(pool.clone(), log.clone(), vault, engine, Clock::system());
         let actor = service.register("bench@example.org").await?;
-        Ok(Ledger { pool, log, service, actor })
+        let views = projections.iter().map(|projection| projection.name.to_string()).collect();
+        Ok(Ledger { pool, log, service, actor, views })
     }
 
     /// How to connect to a fresh, empty database, as its owner.
@@ -77,6 +80,7 @@ pub struct Ledger {
     pub log: Log,
     pub service: Service,
     pub actor: Actor,
+    views: Vec<String>,
 }
 
 impl Ledger {
@@ -99,10 +103,45 @@ impl Ledger {
         Ok(said)
     }
 
-    /// Waits until the view shows all that was said.
+    /// Says `text` as a model does, which tells what it used. It was said now when no time is given.
+    pub async fn answer(
+        &self,
+        conversation: ConversationId,
+        text: String,
+        at: Option<DateTime<Utc>>,
+    ) -> anyhow::Result<u32> {
+        self.answers(conversation, [(text, at)]).await
+    }
+
+    /// Says many answers in one order.
+    pub async fn answers(
+        &self,
+        conversation: ConversationId,
+        said: impl IntoIterator<Item = (String, Option<DateTime<Utc>>)>,
+    ) -> anyhow::Result<u32> {
+        let answer = |(text, occurred_at): (String, _)| {
+            let act = Act::Append(AppendMessage {
+                model: Some("model".into()),
+                provider: Some("provider".into()),
+                usage: Some(Usage { input: Some(1_200), output: Some(300), ..Usage::default() }),
+                cost_usd: Some(Decimal::new(81, 4)),
+                ..AppendMessage::text(MessageId(random::id()), Speaker::Assistant, text)
+            });
+            Command { occurred_at, act }
+        };
+        let commands: Vec<_> = said.into_iter().map(answer).collect();
+        let said = u32::try_from(commands.len())?;
+        self.order(conversation, commands).await?;
+        Ok(said)
+    }
+
+    /// Waits until the views that it has show all that was said.
     pub async fn caught_up(&self) -> anyhow::Result<()> {
         let head = self.log.head().await?;
-        Ok(self.service.caught_up(self.actor, Some(head)).await?)
+        for view in &self.views {
+            self.service.caught_up(self.actor, view, Some(head)).await?;
+        }
+        Ok(())
     }
 
     async fn order(&self, conversation: ConversationId, commands: Vec<Command>) -> anyhow::Result<()> {

@@ -108,7 +108,7 @@ async fn opened(ledger: &Ledger, after: Position, last: Position) -> anyhow::Res
             said.push(opened.recorded.position, 0, &text);
         }
     }
-    Ok(Range { after, last, said })
+    Ok(Range { after, last, said, skipped: false })
 }
 
 async fn say(ledger: &Ledger, prose: &mut Prose, messages: usize) -> anyhow::Result<()> {

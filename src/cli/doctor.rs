@@ -190,7 +190,8 @@ impl Findings {
                 }
                 (State::Failed, error) => {
                     let found = format!("{found}: {}", error.unwrap_or_default());
-                    self.fail("projection", found, "it is tried again while `serve` runs; report what it says");
+                    self.fail("projection", found, "it is tried again while `serve` runs; mend what it names, or leave that event out of the view: \
+                                 `convoledger projections skip NAME POSITION --reason …`");
                 }
             }
         }

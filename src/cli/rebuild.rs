@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
-use super::output::{bar, say, say_json};
+use super::output::{bar, complain, say, say_json};
+use super::projections::{difference_json, difference_text};
 use crate::event::Position;
-use crate::projection::{Difference, Rebuild, RebuildError, Rebuilt};
+use crate::projection::{Rebuild, RebuildError, Rebuilt};
 
 /// Makes views anew from the log, and puts them in place of the live ones.
 ///
@@ -49,7 +50,13 @@ pub(super) struct RebuildCommand {
 
 impl RebuildCommand {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
-        let views = place.views(&self.views)?;
+        let views = match place.views(&self.views) {
+            Ok(views) => views,
+            Err(error) => {
+                complain(&format!("{error:#}"));
+                return Ok(ExitCode::from(2));
+            }
+        };
         let workers = if self.offline { thread::available_parallelism().map_or(1, NonZeroUsize::get) } else { 1 };
         let workshop = place.workshop(&views, workers).await?;
         let stop = CancellationToken::new();
@@ -145,18 +152,7 @@ impl Done {
             Some(differences) => {
                 let why = if rebuilt.outdated { " (they were of another version of the view)" } else { "" };
                 let _ = write!(text, "; the live rows differed{why}:");
-                for difference in differences {
-                    let rows = |sign: char, rows: &[String]| {
-                        rows.iter().fold(String::new(), |all, row| all + &format!("\n    {sign} {row}"))
-                    };
-                    let _ = write!(
-                        text,
-                        "\n  {}{}{}",
-                        difference.table,
-                        rows('-', &difference.only_live),
-                        rows('+', &difference.only_new)
-                    );
-                }
+                text.extend(differences.iter().map(difference_text));
             }
         }
         text
@@ -174,12 +170,9 @@ impl Done {
             "became": became,
             "position": rebuilt.map(|rebuilt| rebuilt.position),
             "outdated": rebuilt.map(|rebuilt| rebuilt.outdated),
-            "differences": rebuilt.and_then(|rebuilt| rebuilt.differences.as_ref()).map(|differences| {
-                let json = |one: &Difference| {
-                    json!({ "table": one.table, "only_live": one.only_live, "only_new": one.only_new })
-                };
-                differences.iter().map(json).collect::<Vec<_>>()
-            }),
+            "differences": rebuilt
+                .and_then(|rebuilt| rebuilt.differences.as_ref())
+                .map(|differences| differences.iter().map(difference_json).collect::<Vec<_>>()),
         })
     }
 }

@@ -47,6 +47,7 @@ impl Serve {
             listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
         let house = place.open(Role::Serve).await?;
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
+        house.service.renew_views();
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)

@@ -15,6 +15,7 @@ pub mod id;
 pub mod message;
 pub mod part;
 pub mod private;
+pub mod projection;
 pub mod sealed;
 pub mod upcast;
 pub mod usage;
@@ -38,6 +39,7 @@ pub use id::{
 pub use message::{MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
+pub use projection::ProjectionSkipped;
 pub use sealed::Sealed;
 pub use usage::Usage;
 
@@ -232,6 +234,7 @@ vocabulary!(
     BranchPreferred,
     AccountRegistered,
     SubjectKeyCreated,
+    ProjectionSkipped,
 );
 
 /// Declares events that say all by their name.

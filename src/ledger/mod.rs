@@ -9,6 +9,7 @@ mod branch;
 mod conversation;
 mod language;
 mod message;
+pub mod projection;
 mod refusal;
 #[cfg(test)]
 mod scenario;

@@ -54,6 +54,7 @@ impl Bound {
     pub const PROVIDER: Self = Self::characters("the provider", 200);
     pub const FINISH_REASON: Self = Self::characters("the finish reason", 100);
     pub const COMMENT: Self = Self::characters("the comment", 10_000);
+    pub const REASON: Self = Self::characters("the reason", 1_000);
     pub const PARTS: Self = Self { what: "the message", max: 1_000, unit: "parts" };
     pub const MESSAGE: Self = Self { what: "the message", max: 8 << 20, unit: "bytes" };
     /// Far above any digit that money has, far below what a body may hold.

@@ -5,7 +5,7 @@
 //! ever holds a fold's transaction. Only a fold that was given up for lost is dropped half-way.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
@@ -14,8 +14,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::renew::renew;
+use super::skip::Skips;
 use super::status::{is_missing, qualified, status_of};
-use super::{FoldError, Folded, Opener, Projection, State, Status};
+use super::{FoldError, Folded, Opener, Projection, Range, State, Status};
 use crate::clock::Clock;
 use crate::database::{silence, within};
 use crate::event::Position;
@@ -38,7 +40,9 @@ const PATIENCE_MAX: Duration = Duration::from_mins(5);
 /// The running projections of this process.
 pub struct Engine {
     pool: PgPool,
+    opener: Arc<dyn Opener>,
     running: Vec<Running>,
+    renewal: Mutex<Option<JoinHandle<()>>>,
     stop: CancellationToken,
 }
 
@@ -62,7 +66,17 @@ impl Engine {
     ) -> Self {
         let stop = CancellationToken::new();
         let run = |projection: &Projection| Running::start(&pool, projection.clone(), head, opener, &stop);
-        Self { running: projections.iter().map(run).collect(), pool, stop }
+        let running = projections.iter().map(run).collect();
+        Self { pool, opener: Arc::clone(opener), running, renewal: Mutex::new(None), stop }
+    }
+
+    /// Makes views whose folder changed anew, beside the live ones, until it is done or stopped. Does so once.
+    pub fn renew_outdated(&self) {
+        let projections = self.running.iter().map(|running| running.projection.clone()).collect();
+        let Ok(mut renewal) = self.renewal.lock() else { return };
+        renewal.get_or_insert_with(|| {
+            tokio::spawn(renew(self.pool.clone(), projections, Arc::clone(&self.opener), self.stop.clone()))
+        });
     }
 
     /// How far the projection of this name has come, as it moves.
@@ -117,6 +131,11 @@ impl Engine {
     /// Ends every task behind the fold that it is in.
     pub async fn stop(self) {
         self.stop.cancel();
+        if let Ok(Some(renewal)) = self.renewal.into_inner()
+            && let Err(error) = renewal.await
+        {
+            tracing::error!(%error, "making views anew ended badly");
+        }
         for running in self.running {
             if let Err(error) = running.task.await {
                 tracing::error!(projection = %running.projection.name, %error, "the projection's task ended badly");
@@ -168,6 +187,7 @@ impl Running {
             failure,
             range_events: RANGE_EVENTS_MAX,
             patience: PATIENCE_MIN,
+            skips: Skips::default(),
         };
         let task = tokio::spawn(projector.run());
         Self { projection, progress: progress_seen, failure: failure_seen, look, task }
@@ -201,13 +221,19 @@ struct Projector {
     range_events: i64,
     /// See [`PATIENCE_MIN`].
     patience: Duration,
+    /// What it leaves out, as far as it was told: it asks again whenever it stands still.
+    skips: Skips,
 }
 
 impl Projector {
     async fn run(mut self) {
         let mut retry = RETRY_MIN;
         let mut told = None;
+        self.ask_for_skips().await;
         while !self.stop.is_cancelled() {
+            if told.is_none() && self.failure.borrow().is_some() {
+                self.ask_for_skips().await;
+            }
             match self.advance(told).await {
                 Ok(()) => {
                     (retry, self.patience) = (RETRY_MIN, PATIENCE_MIN);
@@ -242,9 +268,9 @@ impl Projector {
             None => self.in_time(self.look()).await?,
         };
         while position < head && !self.stop.is_cancelled() {
-            let last = Position(head.0.min(position.0 + self.range_events));
+            let (last, skipped) = self.skips.cut(position, Position(head.0.min(position.0 + self.range_events)));
             let began = Clock::instant();
-            match self.in_time(self.fold(position, last)).await {
+            match self.in_time(self.fold(position, last, skipped)).await {
                 Ok(Folded::Done) => {
                     let took = began.elapsed();
                     metrics::histogram!("projection_fold_seconds", "projection" => self.name())
@@ -264,8 +290,16 @@ impl Projector {
         Ok(())
     }
 
-    async fn fold(&self, after: Position, last: Position) -> Result<Folded, FoldError> {
-        let range = self.projection.range(&*self.opener, after, last).await?;
+    /// What it does not learn now it learns when it next stands still.
+    async fn ask_for_skips(&mut self) {
+        if let Ok(skips) = within(PATIENCE_MIN, Skips::of(&self.projection, &self.pool)).await {
+            self.skips = skips;
+        }
+    }
+
+    async fn fold(&self, after: Position, last: Position, skipped: bool) -> Result<Folded, FoldError> {
+        let range =
+            if skipped { Range::skipped(last) } else { self.projection.range(&*self.opener, after, last).await? };
         self.projection.fold(&self.pool, &range).await
     }
 
@@ -278,8 +312,7 @@ impl Projector {
     async fn look(&self) -> Result<(Position, Position), FoldError> {
         let standing = match self.projection.standing(&self.pool).await {
             Err(error) if is_missing(&error) => {
-                let created = self.projection.create(&self.pool).await;
-                created.map_err(|source| self.projection.database(source))?;
+                self.projection.create(&self.pool).await?;
                 self.projection.standing(&self.pool).await
             }
             standing => standing,

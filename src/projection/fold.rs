@@ -33,6 +33,8 @@ pub enum FoldError {
     Words { projection: String, first: Position, last: Position, what: String },
     #[error("projection `{projection}`: folding events {first}–{last} failed: {source}")]
     Apply { projection: String, first: Position, last: Position, source: sqlx::Error },
+    #[error("projection `{projection}` is not used: {file}: {what}")]
+    Unfit { projection: String, file: String, what: String },
     #[error("projection `{projection}` cannot be folded now: {source}")]
     Database { projection: String, source: sqlx::Error },
 }
@@ -40,7 +42,7 @@ pub enum FoldError {
 impl FoldError {
     /// Whether the events are to blame, so that a smaller range finds out which.
     pub(super) const fn is_poison(&self) -> bool {
-        !matches!(self, Self::Database { .. })
+        !matches!(self, Self::Database { .. } | Self::Unfit { .. })
     }
 }
 
@@ -50,12 +52,19 @@ pub struct Range {
     pub after: Position,
     pub last: Position,
     pub said: Said,
+    /// Whether it is passed over: one event that somebody said is to be left out.
+    pub skipped: bool,
 }
 
 impl Range {
     /// Without words.
     pub fn of_facts(after: Position, last: Position) -> Self {
-        Self { after, last, said: Said::default() }
+        Self { after, last, said: Said::default(), skipped: false }
+    }
+
+    /// One event that is passed over.
+    pub(super) fn skipped(position: Position) -> Self {
+        Self { skipped: true, ..Self::of_facts(Position(position.0 - 1), position) }
     }
 
     const fn first(&self) -> Position {
@@ -70,7 +79,7 @@ impl Projection {
             return Ok(Range::of_facts(after, last));
         }
         match opener.said(after, last).await {
-            Ok(said) => Ok(Range { after, last, said }),
+            Ok(said) => Ok(Range { said, ..Range::of_facts(after, last) }),
             Err(Unopened::Database(source)) => Err(self.database(source)),
             Err(Unopened::Damaged(what)) => {
                 Err(FoldError::Words { projection: self.name.to_string(), first: after.next(), last, what })
@@ -117,10 +126,13 @@ impl Projection {
             let (first, last) = (range.first(), range.last);
             return Err(FoldError::Hole { projection: projection(), first, last, expected, held: claim.held });
         }
+        if range.skipped {
+            return Ok(Folded::Done);
+        }
         if let Some(position) = claim.unknown {
             return Err(FoldError::Unknown { projection: projection(), position });
         }
-        match self.apply(&claim, transaction, range).await {
+        match self.apply_as(claim.apply.as_deref().unwrap_or(&self.apply), transaction, range).await {
             Ok(()) => Ok(Folded::Done),
             Err(source) => self.judge(source, range),
         }
@@ -141,8 +153,17 @@ impl Projection {
         }
     }
 
-    async fn apply(&self, claim: &Claim, connection: &mut PgConnection, range: &Range) -> Result<(), sqlx::Error> {
-        let apply = claim.apply.clone().unwrap_or_else(|| self.apply.to_string());
+    /// Runs a fold, this projection's or that of another version of it. One that is not built in runs as a role that can
+    /// do nothing else, to the end of the transaction.
+    pub(super) async fn apply_as(
+        &self,
+        apply: &str,
+        connection: &mut PgConnection,
+        range: &Range,
+    ) -> Result<(), sqlx::Error> {
+        if self.own {
+            table::take_view_role(connection).await?;
+        }
         let mut apply = sqlx::query(AssertSqlSafe(apply)).bind(range.after.0).bind(range.last.0);
         if self.opened {
             let Said { positions, parts, texts } = &range.said;

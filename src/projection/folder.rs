@@ -34,7 +34,21 @@ pub const SEARCH: Projection = Projection::of_words(
     include_str!("../../projections/search/apply.sql"),
 );
 
-pub const BUILT_IN: &[Projection] = &[CONVERSATION, SEARCH];
+pub const USAGE: Projection = Projection::of_facts(
+    "usage",
+    include_str!("../../projections/usage/schema.sql"),
+    "",
+    include_str!("../../projections/usage/apply.sql"),
+);
+
+pub const AUDIT: Projection = Projection::of_facts(
+    "audit",
+    include_str!("../../projections/audit/schema.sql"),
+    include_str!("../../projections/audit/index.sql"),
+    include_str!("../../projections/audit/apply.sql"),
+);
+
+pub const BUILT_IN: &[Projection] = &[CONVERSATION, SEARCH, USAGE, AUDIT];
 
 impl Projection {
     /// One that is folded from facts alone.

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 
+use super::table::{drop_schema, exists};
 use super::{BUILT_IN, Projection};
 
 /// `manifest.json`: what SQL alone does not say of a folder.
@@ -40,7 +42,7 @@ const MANIFEST: &str = "manifest.json";
 const NAME_MAX: usize = 40;
 /// What other schemas of the database are called, and what a rebuild calls its own.
 const TAKEN: &[&str] = &["public", "vault", "account", "information_schema"];
-const TAKEN_ENDS: &[&str] = &["_next", "_old", "_between", "_trial"];
+const TAKEN_ENDS: &[&str] = &["_next", "_old", "_between", "_check", "_trial"];
 
 /// The projections in `directory`, by name. Hidden folders are not looked at.
 pub fn read_all(directory: &Path) -> Result<Vec<Projection>, NoProjection> {
@@ -104,6 +106,21 @@ pub fn write_new(directory: &Path, name: &str) -> Result<PathBuf, NoProjection> 
         fs::write(folder.join(file), text).map_err(|error| fault(error.to_string()))?;
     }
     Ok(folder)
+}
+
+/// Drops the rows of the projection of this name, whether its folder is there or not, and says whether there were any.
+pub async fn drop(name: &str, pool: &PgPool) -> Result<bool, sqlx::Error> {
+    if name_fits(name).is_err() && !BUILT_IN.iter().any(|built_in| built_in.name == name) {
+        return Ok(false);
+    }
+    let mut transaction = pool.begin().await?;
+    let there = exists(name, &mut transaction).await?;
+    if there {
+        for end in ["", "_next", "_old"] {
+            drop_schema(&format!("{name}{end}"), &mut transaction).await?;
+        }
+    }
+    transaction.commit().await.map(|()| there)
 }
 
 fn name_fits(name: &str) -> Result<(), String> {

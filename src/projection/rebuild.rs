@@ -7,13 +7,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::skip::Skips;
 use super::status::{is_missing, qualified, standing_in};
 use super::table::{Indexes, drop_schema, enter, exists, rename};
-use super::{FoldError, Folded, Opener, Projection};
+use super::{Difference, FoldError, Folded, Opener, Projection, Range, rows};
 use crate::clock::Clock;
 use crate::event::Position;
 
@@ -21,8 +22,6 @@ use crate::event::Position;
 const RANGE_EVENTS_MAX: i64 = 20_000;
 /// Events that may be left for the last transaction, which holds the live fold up.
 const REST_EVENTS_MAX: i64 = 1_000;
-/// Rows of a table that are told when it differs.
-const EXAMPLES_MAX: usize = 10;
 
 /// One rebuild of one projection.
 pub struct Rebuild<'a> {
@@ -45,15 +44,6 @@ pub struct Rebuilt {
     pub outdated: bool,
     /// How the live rows differ from the new ones; none when there was nothing to compare with.
     pub differences: Option<Vec<Difference>>,
-}
-
-/// A table whose live rows are not those that the log folds to. Without any rows to tell, only one of both has the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    pub table: String,
-    /// Some rows that only the live table has, and some that only the new one has. They hold facts, never words.
-    pub only_live: Vec<String>,
-    pub only_new: Vec<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,26 +74,30 @@ impl Rebuild<'_> {
     }
 
     async fn make(&self, told: impl FnMut(Position, Position), keep: bool) -> Result<Rebuilt, RebuildError> {
-        self.begin().await.map_err(|source| self.database(source))?;
-        self.catch_up(told).await?;
-        self.index().await.map_err(|source| self.database(source))?;
-        self.finish(keep).await
+        self.begin().await?;
+        let skips = Skips::of(self.projection, self.pool).await.map_err(|source| self.database(source))?;
+        self.catch_up(&skips, told).await?;
+        self.index().await?;
+        self.finish(&skips, keep).await
     }
 
     /// The new schema: that of a rebuild that was killed, if it was of the same folder.
-    async fn begin(&self) -> Result<(), sqlx::Error> {
-        let next = self.next();
+    async fn begin(&self) -> Result<(), RebuildError> {
+        let (next, database) = (self.next(), |source| self.database(source));
         match standing_in(&next, self.pool).await {
             Ok(standing) if standing.fingerprint == self.projection.fingerprint() => return Ok(()),
-            Ok(_) => drop_schema(&next, &mut *self.pool.acquire().await?).await?,
+            Ok(_) => {
+                let dropped = async { drop_schema(&next, &mut *self.pool.acquire().await?).await };
+                dropped.await.map_err(database)?;
+            }
             Err(error) if is_missing(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(database(error)),
         }
-        self.projection.create_in(&next, Indexes::Later, self.pool).await
+        Ok(self.projection.create_in(&next, Indexes::Later, self.pool).await?)
     }
 
     /// Folds until little is left.
-    async fn catch_up(&self, mut told: impl FnMut(Position, Position)) -> Result<(), RebuildError> {
+    async fn catch_up(&self, skips: &Skips, mut told: impl FnMut(Position, Position)) -> Result<(), RebuildError> {
         let next = self.next();
         // No more than a second's worth at once, else a throttle would only put pauses between bursts.
         let most = self.throttle.map_or(RANGE_EVENTS_MAX, |throttle| RANGE_EVENTS_MAX.min(throttle.get().into()));
@@ -118,11 +112,11 @@ impl Rebuild<'_> {
             if self.stop.is_cancelled() {
                 return Err(RebuildError::Stopped { projection: self.name(), position });
             }
-            let last = Position(head.0.min(position.0 + range));
+            let (last, skipped) = skips.cut(position, Position(head.0.min(position.0 + range)));
             let rest = self
                 .throttle
                 .map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
-            match self.fold(position, last).await {
+            match self.fold(position, last, skipped).await {
                 Ok(Folded::Done) => range = (range * 2).min(most),
                 Ok(Folded::Elsewhere) => {}
                 // Which event it is that does not fold is found by halving.
@@ -135,24 +129,30 @@ impl Rebuild<'_> {
         }
     }
 
-    async fn fold(&self, after: Position, last: Position) -> Result<Folded, FoldError> {
-        let range = self.projection.range(self.opener, after, last).await?;
+    async fn range(&self, after: Position, last: Position, skipped: bool) -> Result<Range, FoldError> {
+        if skipped { Ok(Range::skipped(last)) } else { self.projection.range(self.opener, after, last).await }
+    }
+
+    async fn fold(&self, after: Position, last: Position, skipped: bool) -> Result<Folded, FoldError> {
+        let range = self.range(after, last, skipped).await?;
         self.projection.fold_in(&self.next(), self.pool, &range).await
     }
 
     /// The indexes that the fold did without. They are there already when a former rebuild was killed behind them.
-    async fn index(&self) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        enter(&self.next(), &mut transaction).await?;
-        match self.projection.index_in(&self.next(), &mut transaction).await {
-            Err(error) if is_there_already(&error) => transaction.rollback().await,
-            Err(error) => Err(error),
+    async fn index(&self) -> Result<(), RebuildError> {
+        let (next, database) = (self.next(), |source| self.database(source));
+        let mut transaction = self.pool.begin().await.map_err(database)?;
+        enter(&next, &mut transaction).await.map_err(database)?;
+        match self.projection.make_indexes(&next, &mut transaction).await {
+            Err(FoldError::Database { source, .. }) if is_there_already(&source) => transaction.rollback().await,
+            Err(error) => return Err(error.into()),
             Ok(()) => transaction.commit().await,
         }
+        .map_err(database)
     }
 
     /// Holds the live rows where they are, brings the new ones there, compares, and lets one of both go: one transaction.
-    async fn finish(&self, keep: bool) -> Result<Rebuilt, RebuildError> {
+    async fn finish(&self, skips: &Skips, keep: bool) -> Result<Rebuilt, RebuildError> {
         let (live, next) = (&*self.projection.name, self.next());
         let database = |source| self.database(source);
         let outdated = match standing_in(live, self.pool).await {
@@ -160,7 +160,7 @@ impl Rebuild<'_> {
             Err(error) if is_missing(&error) => false,
             Err(error) => return Err(database(error)),
         };
-        let suspects = self.suspects().await.map_err(database)?;
+        let suspects = self.suspects(skips).await.map_err(database)?;
         let mut transaction = self.pool.begin().await.map_err(database)?;
         enter(&next, &mut transaction).await.map_err(database)?;
         let held = if exists(live, &mut transaction).await.map_err(database)? {
@@ -172,16 +172,22 @@ impl Rebuild<'_> {
             Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: self.name() }),
             position => position.map_err(database)?,
         };
-        if let Some(held) = held.filter(|held| *held > position) {
-            let range = self.projection.range(self.opener, position, held).await?;
+        // Without live rows to come up to, all of the log is what is missing.
+        let target = match held {
+            Some(held) => held,
+            None => standing_in(&next, self.pool).await.map_err(database)?.head,
+        };
+        while position < target {
+            let (last, skipped) = skips.cut(position, target);
+            let range = self.range(position, last, skipped).await?;
             match self.projection.fold_within(&next, &mut transaction, &range).await? {
-                Folded::Done => position = held,
+                Folded::Done => position = last,
                 Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
             }
         }
         let differences = match held {
             Some(held) if held == position => {
-                Some(self.differences(suspects.as_deref(), &mut transaction).await.map_err(database)?)
+                Some(rows::differences(live, &next, suspects.as_deref(), &mut transaction).await.map_err(database)?)
             }
             _ => None,
         };
@@ -192,50 +198,28 @@ impl Rebuild<'_> {
 
     /// Tables whose rows are not alike, looked at while the live fold goes on. Both sides must stand at one position for
     /// that; where they do not come to, all tables are suspect.
-    async fn suspects(&self) -> Result<Option<Vec<String>>, sqlx::Error> {
+    async fn suspects(&self, skips: &Skips) -> Result<Option<Vec<String>>, sqlx::Error> {
         let (live, next) = (&*self.projection.name, self.next());
         let mut snapshot = self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         if !exists(live, &mut snapshot).await? {
             return snapshot.rollback().await.map(|()| None);
         }
         let at = position(live, &mut snapshot).await?;
-        let lives = hashes(live, &mut snapshot).await?;
+        let lives = rows::hashes(live, &mut snapshot).await?;
         snapshot.rollback().await?;
         let mut stands = standing_in(&next, self.pool).await?.position;
-        if stands < at && matches!(self.fold(stands, at).await, Ok(Folded::Done)) {
-            stands = at;
+        while stands < at {
+            let (last, skipped) = skips.cut(stands, at);
+            if !matches!(self.fold(stands, last, skipped).await, Ok(Folded::Done)) {
+                break;
+            }
+            stands = last;
         }
         if stands != at {
             return Ok(None);
         }
-        let news = hashes(&next, &mut *self.pool.acquire().await?).await?;
+        let news = rows::hashes(&next, &mut *self.pool.acquire().await?).await?;
         Ok(Some(lives.into_iter().filter(|table| !news.contains(table)).map(|(table, _)| table).collect()))
-    }
-
-    async fn differences(
-        &self,
-        suspects: Option<&[String]>,
-        connection: &mut PgConnection,
-    ) -> Result<Vec<Difference>, sqlx::Error> {
-        let (live, next) = (&*self.projection.name, self.next());
-        let (lives, news) = (statements(live, &next, connection).await?, statements(&next, live, connection).await?);
-        let without_twin = |ones: &[Statements], others: &[Statements]| -> Vec<Difference> {
-            let alone = ones.iter().filter(|one| others.iter().all(|other| other.table != one.table));
-            let rows = Vec::new;
-            alone.map(|one| Difference { table: one.table.clone(), only_live: rows(), only_new: rows() }).collect()
-        };
-        let mut differences = [without_twin(&lives, &news), without_twin(&news, &lives)].concat();
-        for Statements { table, list: only_live, .. } in lives {
-            let Some(new) = news.iter().find(|new| new.table == table) else { continue };
-            if suspects.is_some_and(|suspects| !suspects.contains(&table)) {
-                continue;
-            }
-            let (only_live, only_new) = (first(&only_live, connection).await?, first(&new.list, connection).await?);
-            if !only_live.is_empty() || !only_new.is_empty() {
-                differences.push(Difference { table, only_live, only_new });
-            }
-        }
-        Ok(differences)
     }
 
     async fn settle(&self, keep: bool, was: bool, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -317,33 +301,6 @@ async fn hold(schema: &str, connection: &mut PgConnection) -> Result<Position, s
 async fn position(schema: &str, connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
     let statement = format!("SELECT position FROM {schema}.progress");
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(connection).await.map(Position)
-}
-
-/// What a table's rows amount to.
-async fn hashes(schema: &str, connection: &mut PgConnection) -> Result<Vec<(String, String)>, sqlx::Error> {
-    let mut hashes = Vec::new();
-    for Statements { table, hash, .. } in statements(schema, schema, connection).await? {
-        let hash = sqlx::query_scalar(AssertSqlSafe(hash)).fetch_one(&mut *connection).await?;
-        hashes.push((table, hash));
-    }
-    Ok(hashes)
-}
-
-struct Statements {
-    table: String,
-    hash: String,
-    list: String,
-}
-
-async fn statements(schema: &str, other: &str, connection: &mut PgConnection) -> Result<Vec<Statements>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("sql/rows.sql")).bind(schema).bind(other).fetch_all(connection).await?;
-    rows.iter()
-        .map(|row| Ok(Statements { table: row.try_get(0)?, hash: row.try_get(1)?, list: row.try_get(2)? }))
-        .collect()
-}
-
-async fn first(list: &str, connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(AssertSqlSafe(format!("{list} LIMIT {EXAMPLES_MAX}"))).fetch_all(connection).await
 }
 
 fn is_there_already(error: &sqlx::Error) -> bool {

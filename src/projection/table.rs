@@ -2,46 +2,74 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
-use super::Projection;
+use super::check::VIEW_ROLE;
+use super::{FoldError, Projection};
 
 impl Projection {
     /// Makes the tables if they are not there. Servers that start together make them once.
     ///
     /// # Errors
-    /// If the database refuses; most often because the role may not CREATE in it.
-    pub async fn create(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    /// If the database refuses, most often because the role may not CREATE in it; or if it is not built in and does more
+    /// than fold.
+    pub async fn create(&self, pool: &PgPool) -> Result<(), FoldError> {
         self.create_in(&self.name, Indexes::Now, pool).await
     }
 
     /// As [`create`](Self::create), in whatever schema.
-    pub(super) async fn create_in(&self, schema: &str, indexes: Indexes, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut transaction = pool.begin().await?;
-        sqlx::query(include_str!("sql/lock.sql")).bind(schema).execute(&mut *transaction).await?;
-        if !exists(schema, &mut transaction).await? {
-            let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
-            sqlx::query(AssertSqlSafe(create)).execute(&mut *transaction).await?;
-            enter(schema, &mut transaction).await?;
-            sqlx::raw_sql(AssertSqlSafe(&*self.schema)).execute(&mut *transaction).await?;
-            sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(&mut *transaction).await?;
+    pub(super) async fn create_in(&self, schema: &str, indexes: Indexes, pool: &PgPool) -> Result<(), FoldError> {
+        if self.own {
+            self.check(pool).await?;
+        }
+        let database = |source| self.database(source);
+        let mut transaction = pool.begin().await.map_err(database)?;
+        sqlx::query(include_str!("sql/lock.sql")).bind(schema).execute(&mut *transaction).await.map_err(database)?;
+        if !exists(schema, &mut transaction).await.map_err(database)? {
+            self.make_tables(schema, &mut transaction).await?;
             if matches!(indexes, Indexes::Now) {
-                self.index_in(schema, &mut transaction).await?;
-            } else {
-                self.keep_private(schema, &mut transaction).await?;
+                self.make_indexes(schema, &mut transaction).await?;
             }
         }
-        enter(schema, &mut transaction).await?;
-        sqlx::query(include_str!("sql/insert_progress.sql"))
-            .bind(self.fingerprint().as_slice())
-            .bind(&*self.apply)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await
+        self.begin_progress(schema, &mut transaction).await.map_err(database)?;
+        transaction.commit().await.map_err(database)
     }
 
-    /// Makes the indexes that the fold did without.
-    pub(super) async fn index_in(&self, schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(AssertSqlSafe(&*self.index)).execute(&mut *connection).await?;
-        self.keep_private(schema, connection).await
+    pub(super) async fn make_tables(&self, schema: &str, connection: &mut PgConnection) -> Result<(), FoldError> {
+        let database = |source| self.database(source);
+        let create = format!("CREATE SCHEMA IF NOT EXISTS {schema}");
+        sqlx::query(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(database)?;
+        if self.own {
+            let grant = format!("GRANT USAGE, CREATE ON SCHEMA {schema} TO {VIEW_ROLE}");
+            sqlx::query(AssertSqlSafe(grant)).execute(&mut *connection).await.map_err(database)?;
+        }
+        enter(schema, connection).await.map_err(database)?;
+        self.run("schema.sql", &self.schema, connection).await?;
+        let progress = sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(&mut *connection).await;
+        progress.map_err(database)?;
+        self.keep_private(schema, connection).await.map_err(database)
+    }
+
+    /// Makes the indexes that the fold does without.
+    pub(super) async fn make_indexes(&self, schema: &str, connection: &mut PgConnection) -> Result<(), FoldError> {
+        self.run("index.sql", &self.index, connection).await?;
+        self.keep_private(schema, connection).await.map_err(|source| self.database(source))
+    }
+
+    async fn begin_progress(&self, schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        enter(schema, connection).await?;
+        let insert = sqlx::query(include_str!("sql/insert_progress.sql"));
+        insert.bind(self.fingerprint().as_slice()).bind(&*self.apply).execute(connection).await.map(drop)
+    }
+
+    /// Runs the statements of a file, as whoever may.
+    async fn run(&self, file: &str, text: &str, connection: &mut PgConnection) -> Result<(), FoldError> {
+        let database = |source| self.database(source);
+        if !self.own {
+            return sqlx::raw_sql(AssertSqlSafe(text)).execute(connection).await.map(drop).map_err(database);
+        }
+        take_view_role(connection).await.map_err(database)?;
+        let ran = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
+        ran.map_err(|source| self.unfit(file, source.to_string()))?;
+        sqlx::query(include_str!("sql/view_role_off.sql")).execute(connection).await.map(drop).map_err(database)
     }
 
     /// Keeps what an opened projection holds in its own files, whatever its folder says of that.
@@ -56,6 +84,11 @@ impl Projection {
         }
         Ok(())
     }
+}
+
+/// From here to the transaction's end, the session may do what the fold of a projection that is not built in may.
+pub(super) async fn take_view_role(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/view_role_on.sql")).execute(connection).await.map(drop)
 }
 
 /// When the indexes that only readers need are made.

@@ -14,6 +14,11 @@ impl Service {
         self.engine.fold_until_caught_up().await
     }
 
+    /// Makes views whose folder changed anew, while the rows that are there go on being read. For a server, once.
+    pub fn renew_views(&self) {
+        self.engine.renew_outdated();
+    }
+
     /// Writes what was taken in, refuses what still comes, and ends behind the folds under way. For the last clone: the
     /// pools can be closed afterwards.
     pub async fn close(self) {

@@ -8,6 +8,7 @@ mod open;
 mod read;
 mod seal;
 mod search;
+mod skip;
 mod state;
 mod watch;
 
@@ -21,8 +22,9 @@ pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
 pub use open::{Opened, Words};
-pub use read::Message;
+pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use search::{After, Hit, Hits, Indexed, Search};
+pub use skip::SkipError;
 pub use watch::Watched;
 
 use crate::account::Accounts;
@@ -84,6 +86,8 @@ pub enum Trouble {
     Unreadable(#[from] Unreadable),
     #[error("sealed words do not open under their key")]
     Open(#[from] OpenError),
+    #[error("the database has no such time or time zone: {0}")]
+    Time(String),
     #[error("{0}")]
     Internal(String),
 }

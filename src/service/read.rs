@@ -11,14 +11,20 @@ use crate::event::{
 };
 use crate::log::Recorded;
 use crate::projection::Status;
+use crate::view::audit::{self, EntryFilter, EntryRow};
 use crate::view::branch::{self, BranchRow};
 use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
 use crate::view::event::{self as events, EventFilter, EventRow};
 use crate::view::message::{self, MessageRow};
+use crate::view::usage::{self, Costs, Dimension, Range};
 use crate::view::{Page, Slice};
 
-/// The projection that everything here but events is read from.
-const VIEW: &str = "conversation";
+/// The projections that reads are from; events are read from the log itself.
+pub const CONVERSATION: &str = "conversation";
+pub const USAGE: &str = "usage";
+pub const AUDIT: &str = "audit";
+/// SQLSTATEs of a time that Postgres cannot hold, and of a zone that its time zone database has not.
+const TIMES: [&str; 2] = ["22008", "22023"];
 /// How long a read waits for the view to come as far as it must be.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -44,21 +50,21 @@ impl Message {
 }
 
 impl Service {
-    /// Waits until reads see at least `at_least` and whatever this server last acknowledged to the actor.
+    /// Waits until reads from `view` see at least `at_least` and whatever this server last acknowledged to the actor.
     ///
     /// # Errors
     /// If the view is further behind than two seconds make up for; the error says how far.
-    pub async fn caught_up(&self, actor: Actor, at_least: Option<Position>) -> Result<(), Trouble> {
+    pub async fn caught_up(&self, actor: Actor, view: &str, at_least: Option<Position>) -> Result<(), Trouble> {
         let acknowledged = self.acknowledged.get(&actor.account);
         match at_least.into_iter().chain(acknowledged).max() {
-            Some(wanted) => Ok(self.engine.wait(VIEW, wanted, WAIT_MAX).await?),
+            Some(wanted) => Ok(self.engine.wait(view, wanted, WAIT_MAX).await?),
             None => Ok(()),
         }
     }
 
-    /// How far the view has come at least: what is read after this shows everything up to here.
-    pub fn view_position(&self) -> Position {
-        self.engine.progress(VIEW).map(|progress| *progress.borrow()).unwrap_or_default()
+    /// How far `view` has come at least: what is read from it after this shows everything up to here.
+    pub fn view_position(&self, view: &str) -> Position {
+        self.engine.progress(view).map(|progress| *progress.borrow()).unwrap_or_default()
     }
 
     pub async fn conversations(&self, actor: Actor, ids: &[ConversationId]) -> Result<Vec<ConversationRow>, Trouble> {
@@ -143,6 +149,33 @@ impl Service {
         let found = self.log.read_ids(actor.owner(), &[message.into()]).await?;
         let is_message = |event: &&Recorded| matches!(event.event(), Ok(Event::MessageAppended(_)));
         Ok(found.first().filter(is_message).map(|event| event.fact.stream.into()))
+    }
+
+    /// What the actor's messages used and cost. None when that is more rows than one answer holds.
+    pub async fn costs(
+        &self,
+        actor: Actor,
+        range: Range,
+        dimensions: &[Dimension],
+        filter: Option<&Filter>,
+    ) -> Result<Option<Costs>, Trouble> {
+        let read = usage::costs(&self.pool, actor.owner(), range, dimensions, filter).await;
+        read.map_err(|error| match error.as_database_error() {
+            Some(said) if said.code().is_some_and(|code| TIMES.contains(&&*code)) => Trouble::Time(said.to_string()),
+            _ => error.into(),
+        })
+    }
+
+    /// Who did what to what of the actor's, the newest first.
+    pub async fn audit(
+        &self,
+        actor: Actor,
+        filter: &EntryFilter,
+        after: Option<audit::Key>,
+        limit: u32,
+        counted: bool,
+    ) -> Result<Page<EntryRow>, Trouble> {
+        Ok(audit::list(&self.pool, actor.owner(), filter, after, limit, counted).await?)
     }
 
     /// Events of the actor's after `after`, in order: the first `limit`.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::read::WAIT_MAX;
+use super::read::{CONVERSATION, WAIT_MAX};
 use super::{Actor, Opened, Service, Trouble};
 use crate::event::{ConversationId, Event, Position, Private};
 use crate::view::conversation::{Filter, Status};
@@ -75,7 +75,7 @@ impl Service {
     /// # Errors
     /// If the conversations, which say what counts, are further behind.
     pub async fn search(&self, actor: Actor, at_least: Option<Position>, search: &Search) -> Result<Hits, Trouble> {
-        self.caught_up(actor, at_least).await?;
+        self.caught_up(actor, CONVERSATION, at_least).await?;
         let indexed = self.indexed(actor, at_least).await;
         let until = search.after.map_or(indexed.position, |after| after.until);
         let mut found = Hits { hits: Vec::new(), has_next: false, total: Some(0), until, indexed };

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::types::Json;
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgPool, Postgres, Row as _};
 use uuid::Uuid;
 
 use super::{Cut, Page, Slice, count};
@@ -113,6 +114,27 @@ impl ConversationRow {
     }
 }
 
+impl Filter {
+    /// Binds what a statement filters conversations by, in the order of `list.sql`.
+    pub(super) fn bind<'q>(&'q self, query: Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments> {
+        query
+            .bind(self.favorites_only)
+            .bind(self.tags.iter().map(Token::to_string).collect::<Vec<_>>())
+            .bind(statuses(self))
+            .bind(some(&self.model))
+            .bind(some(&self.provider))
+            .bind(self.from)
+            .bind(self.to)
+            .bind(self.min_cost_usd)
+            .bind(self.max_cost_usd)
+    }
+
+    /// The conversations that it is narrowed to, which statements take last.
+    pub(super) fn among(&self) -> Option<Vec<Uuid>> {
+        self.among.as_ref().map(|among| among.iter().map(|id| id.0).collect())
+    }
+}
+
 /// The conversations of an owner that have these ids, in no order.
 pub async fn by_ids(
     pool: &PgPool,
@@ -147,17 +169,9 @@ pub async fn list(
         (_, true) => "weight down",
         (_, false) => "weight up",
     };
-    let rows = sqlx::query(include_str!("../../projections/conversation/list.sql"))
-        .bind(owner.0)
-        .bind(filter.favorites_only)
-        .bind(filter.tags.iter().map(Token::to_string).collect::<Vec<_>>())
-        .bind(statuses(filter))
-        .bind(some(&filter.model))
-        .bind(some(&filter.provider))
-        .bind(filter.from)
-        .bind(filter.to)
-        .bind(filter.min_cost_usd)
-        .bind(filter.max_cost_usd)
+    let query = sqlx::query(include_str!("../../projections/conversation/list.sql")).bind(owner.0);
+    let rows = filter
+        .bind(query)
         .bind(weight(order))
         .bind(walk)
         .bind(time_of(above))
@@ -169,7 +183,7 @@ pub async fn list(
         // One more than is wanted says whether there are more.
         .bind(i64::from(wanted) + 1)
         .bind(counted)
-        .bind(filter.among.as_ref().map(|among| among.iter().map(|id| id.0).collect::<Vec<_>>()))
+        .bind(filter.among())
         .fetch_all(pool)
         .await?;
     let total = rows.first().filter(|_| counted).map(|row| count(row, "total")).transpose()?;

@@ -2,11 +2,13 @@
 //!
 //! Rows hold facts, and words as they were sealed: opening them is the service's business.
 
+pub mod audit;
 pub mod branch;
 pub mod conversation;
 pub mod event;
 pub mod message;
 pub mod search;
+pub mod usage;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;

@@ -1,14 +1,13 @@
 //! The program as scripts use it: the real binary, its own Postgres, its exit codes.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::support::program::{Ledger, ask, change_as_superuser, fixture, json, number_as_superuser, text};
 
 #[test]
 fn an_import_is_counted_repeated_and_proven() {
@@ -93,6 +92,53 @@ fn a_view_is_rebuilt_beside_a_running_server() {
 }
 
 #[test]
+fn the_view_of_the_readme_works_as_it_is_written() {
+    let ledger = Ledger::new();
+    let token = text(&ledger.run(&["token", "create", "--account", "a@b.org"]));
+    ledger.run(&["import", "--account", "a@b.org", &fixture("chatgpt/librechat-chatgpt-tree.json")]);
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    let (_, rest) = readme.split_once("<!-- own view -->\n```sh\n").expect("it is marked");
+    let (script, _) = rest.split_once("```").expect("it ends");
+    let at = ledger.directory.path();
+    fs::create_dir_all(at.join("target/release")).expect("a directory");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_convoledger"), at.join("target/release/convoledger"))
+        .expect("a link");
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", script]).current_dir(at).env("CONVOLEDGER_DATA", ledger.data());
+    bash.env_remove("DATABASE_URL");
+    let pasted = bash.output().expect("bash runs");
+    assert!(pasted.status.success(), "{pasted:?}");
+    assert!(text(&pasted).contains("thumbs_down: fit for use; "), "{pasted:?}");
+
+    let views = at.join("views");
+    let (_server, address) = ledger.serve_with(&["--projections", views.to_str().expect("a path")]);
+    let messages = ask(&address, &token, "{ conversations { nodes { messages { nodes { id role } } } } }");
+    let messages =
+        messages["data"]["conversations"]["nodes"][0]["messages"]["nodes"].as_array().expect("messages").clone();
+    for (nth, message) in messages.iter().enumerate() {
+        for rating in if nth == 0 { &["DOWN", "UP"][..] } else { &["DOWN"] } {
+            let rate = format!(
+                "mutation {{ rateMessage(input: {{ id: {}, rating: {rating} }}) {{ __typename }} }}",
+                message["id"]
+            );
+            assert_eq!(ask(&address, &token, &rate)["data"]["rateMessage"]["__typename"], "MessageDone");
+        }
+    }
+    let listed = json(&ledger.run(&["projections", "--json", "--projections", views.to_str().expect("a path")]));
+    let names: Vec<_> = listed["projections"].as_array().expect("a list").iter().map(|view| &view["name"]).collect();
+    assert!(names.contains(&&"thumbs_down".into()), "{listed}");
+    let url = json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned();
+    let down = "SELECT count(*) FROM thumbs_down.verdict WHERE rating = 'down'";
+    for _ in 0..100 {
+        if i64::try_from(messages.len()).is_ok_and(|rated| number_as_superuser(&url, down) == rated - 1) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{} of {} are down", number_as_superuser(&url, down), messages.len());
+}
+
+#[test]
 fn what_cannot_be_taken_is_said_and_the_rest_is_taken() {
     let ledger = Ledger::new();
     let strange = ledger.directory.path().join("strange.json");
@@ -144,102 +190,7 @@ fn the_readme_tells_the_tests_that_are_run() {
     assert!(fs::read_to_string(root.join(".ci/run")).expect("a script").contains("<!-- tests -->"));
 }
 
-/// A data directory of one test's own.
-struct Ledger {
-    directory: TempDir,
-}
-
-impl Ledger {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        // The account that runs Postgres must come through.
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
-        Self { directory }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_convoledger"));
-        command.args(arguments).arg("--data").arg(self.data());
-        for variable in ["DATABASE_URL", "CONVOLEDGER_DATA", "CONVOLEDGER_ROOT_KEY", "RUST_LOG"] {
-            command.env_remove(variable);
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.run_to(0, arguments)
-    }
-
-    /// Runs it to this exit code.
-    fn run_to(&self, code: i32, arguments: &[&str]) -> Output {
-        let output = self.command(arguments).output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        output
-    }
-
-    /// What it complains of.
-    fn fail(&self, arguments: &[&str]) -> String {
-        let said = String::from_utf8_lossy(&self.run_to(1, arguments).stderr).into_owned();
-        assert!(said.contains("error: "), "{said}");
-        said
-    }
-
-    /// A server that answers, and where.
-    fn serve(&self) -> (Server, String) {
-        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
-        let mut said = BufReader::new(server.0.stdout.take().expect("its stdout")).lines();
-        let line = said.next().expect("it says where it listens").expect("text");
-        let address = line.strip_prefix("listening on ").expect("as scripts expect it").to_owned();
-        (server, address)
-    }
-}
-
-/// Killed when its test ends, however it ends.
-struct Server(Child);
-
-impl Server {
-    fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.0);
-        kill_process(process, signal).expect("it runs");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn change_as_superuser(url: &str, sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-        let mut connection = PgConnection::connect(url).await.expect("the database is where doctor says");
-        connection.execute(AssertSqlSafe(sql.to_owned())).await.expect("a superuser may");
-        connection.close().await.expect("a farewell");
-    });
-}
-
 fn expected() -> Value {
     let text = fs::read_to_string(fixture("expected.json")).expect("the counts");
     serde_json::from_str(&text).expect("JSON")
-}
-
-fn fixture(name: &str) -> String {
-    format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).expect("exactly one JSON document")
 }

@@ -10,7 +10,8 @@ use convoledger::event::{
     ConversationDeleted, ConversationFavorited, ConversationStarted, ConversationTagged, ConversationTitled,
     ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Event,
     EventId, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Modality, ModelSwitched,
-    Origin, Part, Place, Private, Rating, Role, Segment, SubjectId, SubjectKeyCreated, Token, Usage,
+    Origin, Part, Place, Position, Private, ProjectionSkipped, Rating, Role, Segment, SubjectId, SubjectKeyCreated,
+    Token, Usage,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -58,6 +59,7 @@ fn examples() -> Vec<Event> {
         BranchPreferred { branch: BranchNumber(3) }.into(),
         AccountRegistered { email: known("ada@example.org") }.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
+        ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
     ]
 }
 

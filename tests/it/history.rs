@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use convoledger::event::{
-    ConversationId, Event, EventId, MessageId, OwnerId, Position, Sealed, SubjectId, Usage, Version,
+    ConversationId, Event, EventId, MessageId, OwnerId, Position, Role, Sealed, SubjectId, Usage, Version,
 };
 use convoledger::ledger::{
     Act, AppendMessage, Below, Command, Conversation, CreateBranch, EditMessage, Start, decide, evolve,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgPool};
 use uuid::Uuid;
 
 use crate::rules;
+use crate::support::postgres::TestDatabase;
 
 /// An act, on one of a few conversations of one of two owners.
 #[derive(Debug, Clone)]
@@ -23,8 +24,18 @@ pub struct Asked {
     conversation: u8,
     act: Act,
     minute: i64,
+    facts: Facts,
+}
+
+/// What a message says beside its words.
+#[derive(Debug, Clone)]
+struct Facts {
+    role: Role,
+    model: Option<String>,
+    provider: Option<String>,
     usage: Option<Usage>,
     cost_usd: Option<Decimal>,
+    latency_ms: Option<u64>,
 }
 
 impl Asked {
@@ -44,16 +55,27 @@ pub fn asked() -> impl Strategy<Value = Asked> {
         reasoning: None,
     }));
     let cost = prop::option::of((0..100_000_i64, 0..9_u32).prop_map(|(units, scale)| Decimal::new(units, scale)));
-    (0..2_u8, 0..3_u8, rules::act(), 0..500_i64, usage, cost).prop_map(
-        |(owner, conversation, act, minute, usage, cost_usd)| Asked {
-            owner,
-            conversation,
-            act,
-            minute,
+    let named = |name: &'static str| prop::option::of((0..2_u8).prop_map(move |nth| format!("{name}{nth}")));
+    let role = prop_oneof![Just(Role::User), Just(Role::Assistant)];
+    let facts = (role, named("m"), named("p"), usage, cost, prop::option::of(0..9_000_u64)).prop_map(
+        |(role, model, provider, usage, cost_usd, latency_ms)| Facts {
+            role,
+            model,
+            provider,
             usage,
             cost_usd,
+            latency_ms,
         },
-    )
+    );
+    // Most within a few hours, some within months, in which clocks are put forward and back.
+    let minute = prop_oneof![3 => 0..500_i64, 1 => 0..400_000_i64];
+    (0..2_u8, 0..3_u8, rules::act(), minute, facts).prop_map(|(owner, conversation, act, minute, facts)| Asked {
+        owner,
+        conversation,
+        act,
+        minute,
+        facts,
+    })
 }
 
 /// An event that the log is to hold.
@@ -78,7 +100,7 @@ impl History {
     pub fn of(asked: Vec<Asked>) -> Self {
         let salt = convoledger::random::id();
         let mut history = Self::default();
-        for Asked { owner, conversation, act, minute, usage, cost_usd } in asked {
+        for Asked { owner, conversation, act, minute, facts } in asked {
             let owner = OwnerId(Uuid::new_v5(&salt, &[owner]));
             let conversation = ConversationId(Uuid::new_v5(&owner.0, &[conversation]));
             if !history.states.contains_key(&(owner, conversation)) {
@@ -86,7 +108,10 @@ impl History {
                 history.carry_out(owner, conversation, Act::Start(start), minute);
             }
             let act = match named(act, conversation) {
-                Act::Append(message) => Act::Append(AppendMessage { usage, cost_usd, ..message }),
+                Act::Append(message) => {
+                    let Facts { role, model, provider, usage, cost_usd, latency_ms } = facts;
+                    Act::Append(AppendMessage { role, model, provider, usage, cost_usd, latency_ms, ..message })
+                }
                 act => act,
             };
             history.carry_out(owner, conversation, act, minute);
@@ -185,6 +210,18 @@ pub async fn write(pool: &PgPool, before: Position, told: &[Told]) {
     }
     let words = sqlx::query(WORDS).bind(words.0).bind(words.1).bind(words.2).bind(words.3);
     words.execute(pool).await.expect("the words are written");
+}
+
+/// Records what stands behind `before` over many days, some of it by other actors than the owner.
+pub async fn spread(database: &TestDatabase, before: Position) {
+    const SPREAD: &str = "
+        UPDATE event SET recorded_at = '2025-01-01'::timestamptz + position * interval '5 hours',
+            actor_id = CASE position % 3 WHEN 0 THEN stream_id ELSE owner_id END
+        WHERE position > $1";
+    let mut owner = database.connect_as_owner().await.expect("the owner");
+    sqlx::raw_sql("ALTER TABLE event DISABLE TRIGGER append_only").execute(&mut owner).await.expect("it is off");
+    sqlx::query(SPREAD).bind(before.0).execute(&mut owner).await.expect("it is changed");
+    owner.close().await.expect("a farewell");
 }
 
 /// What stands for the sealed words of an event: its id and the part.

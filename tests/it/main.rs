@@ -1,11 +1,14 @@
 //! The integration tests: one binary, a module per subject.
 
+mod anew;
+mod audit;
 mod cli;
 mod database;
 mod golden;
 mod graphql;
 mod history;
 mod log;
+mod own;
 mod plans;
 mod projection;
 mod rebuild;
@@ -16,5 +19,6 @@ mod support;
 mod tidy;
 mod torture;
 mod transport;
+mod usage;
 mod vault;
 mod view;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use convoledger::event::{ConversationId, MessageId, OwnerId, Role};
 use convoledger::ledger::{Act, AppendMessage, Below, Start};
-use convoledger::projection::{CONVERSATION, Range};
+use convoledger::projection::{BUILT_IN, CONVERSATION, Range};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::support::postgres::fresh;
 
 /// Tables that grow with what is said. No plan reads one from end to end.
-const GROWING: [&str; 4] = ["event", "words", "message", "conversation"];
+const GROWING: [&str; 6] = ["event", "words", "message", "conversation", "usage", "entry"];
 
 #[tokio::test]
 async fn no_read_scans_a_table_that_grows() {
@@ -21,8 +21,10 @@ async fn no_read_scans_a_table_that_grows() {
     let pool = database.pool(4);
     let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
     let (before, last) = grown(owner, long).write(&pool).await;
-    CONVERSATION.create(&pool).await.expect("created");
-    CONVERSATION.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
+    for projection in BUILT_IN {
+        projection.create(&pool).await.expect("created");
+        projection.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
+    }
     pool.close().await;
     let mut connection = database.connect_as_owner().await.expect("a connection");
     sqlx::raw_sql("ANALYZE").execute(&mut connection).await.expect("statistics");
@@ -33,6 +35,12 @@ async fn no_read_scans_a_table_that_grows() {
     let listed = |sort: &str| {
         format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false, NULL", nulls(6), nulls(6))
     };
+    let everything = "false, '{}', '{active}', NULL, NULL, NULL, NULL, NULL, NULL";
+    let costs = |filtered: bool, from: &str, cut: &str| {
+        format!("{own}, {everything}, {filtered}, {from}, NULL, {cut}, 'Europe/Berlin', '{{day,model}}', 10001, NULL")
+    };
+    let quarter = "'{2025-06-15 15:00:01Z}', '{2025-06-15 15:15:00Z}'";
+    let audited = format!("{own}, NULL, NULL, NULL, false, '2999-01-01', 1000, 51");
     for (statement, arguments) in [
         ("projections/conversation/get.sql", at.clone()),
         ("projections/conversation/list.sql", listed("time down")),
@@ -45,6 +53,10 @@ async fn no_read_scans_a_table_that_grows() {
         ("projections/conversation/messages.sql", at.clone()),
         ("projections/conversation/places.sql", places.clone()),
         ("projections/conversation/children.sql", places),
+        ("projections/usage/costs.sql", costs(false, "'2025-06-15 12:00Z'", "'{}', '{}'")),
+        ("projections/usage/costs.sql", costs(true, "'2025-06-15 15:15Z'", quarter)),
+        ("projections/audit/list.sql", audited.clone()),
+        ("projections/audit/list_of_stream.sql", format!("{audited}, '{}'", long.0)),
         ("src/view/sql/events_of_owner.sql", format!("{own}, {}, NULL, 50", last.0 / 2)),
         ("src/view/sql/events_of_stream.sql", format!("{own}, {}, NULL, 50, '{}'", last.0 / 2, long.0)),
         ("src/view/sql/events_by_id.sql", at.clone()),
@@ -79,6 +91,31 @@ async fn where_a_view_stands_is_looked_up_though_the_log_has_no_statistics() {
     connection.close().await.expect("a farewell");
 }
 
+#[tokio::test]
+async fn costs_of_a_cut_quarter_look_its_messages_up_though_the_log_has_no_statistics() {
+    let database = fresh().await;
+    let pool = database.pool(4);
+    let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    let (before, last) = grown(owner, long).write(&pool).await;
+    for projection in BUILT_IN {
+        projection.create(&pool).await.expect("created");
+        projection.fold(&pool, before, last).await.expect("it folds");
+    }
+    pool.close().await;
+    let mut connection = database.connect_as_owner().await.expect("a connection");
+    let arguments = format!(
+        "'{}', false, '{{}}', '{{active}}', {}true, NULL, NULL, '{{2025-06-15 15:00:01Z}}', '{{2025-06-15 15:15:00Z}}', \
+         'UTC', '{{}}', 10001",
+        owner.0,
+        nulls(6)
+    );
+    for mode in ["force_custom_plan", "force_generic_plan"] {
+        let plan = plan(&mut connection, "projections/usage/costs.sql", &arguments, mode).await;
+        assert!(plan.contains("Index Scan using event_place on event"), "{mode}:\n{plan}");
+    }
+    connection.close().await.expect("a farewell");
+}
+
 async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str, mode: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(statement);
     let text = fs::read_to_string(file).expect("SQL is text");
@@ -106,9 +143,12 @@ fn grown(owner: OwnerId, long: ConversationId) -> History {
         history.carry_out(owner, long, Act::Hide { message: *id }, 0);
     }
     for nth in 0..2_500 {
-        let short = ConversationId(convoledger::random::id());
-        history.carry_out(OwnerId(Uuid::from_u128(1 + nth % 5)), short, Act::Start(Start::default()), 0);
+        let (owner, short) = (OwnerId(Uuid::from_u128(1 + nth % 5)), ConversationId(convoledger::random::id()));
+        let message = AppendMessage::text(MessageId(convoledger::random::id()), Role::User, "hello");
+        for act in [Act::Start(Start::default()), Act::Append(message)] {
+            history.carry_out(owner, short, act, i64::try_from(nth).expect("a minute"));
+        }
     }
-    assert_eq!(history.told.len(), 7_501, "all are taken");
+    assert_eq!(history.told.len(), 10_001, "all are taken");
     history
 }

@@ -17,11 +17,9 @@ use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 
-use crate::history::{History, Told, asked, chat, head, write};
+use crate::history::{History, Told, asked, chat, head, spread, write};
 use crate::support::postgres::fresh;
 use crate::support::service::closed;
-
-const TABLES: &[&str] = &["conversation", "branch", "segment", "message"];
 
 /// A projection that shows whatever it folds twice.
 const SEEN: Projection =
@@ -44,9 +42,12 @@ fn any_division_of_any_history_folds_to_what_the_rules_say() {
         runtime.block_on(async {
             let history = History::of(asked);
             let (before, last) = history.write(&pool).await;
-            let whole = folded(&pool, before, last, &[i64::MAX]).await;
-            prop_assert_eq!(&whole, &folded(&pool, before, last, &[1]).await, "one by one");
-            prop_assert_eq!(&whole, &folded(&pool, before, last, &cuts).await, "in ranges of {:?}", cuts);
+            spread(&database, before).await;
+            for projection in BUILT_IN {
+                let whole = folded(projection, &pool, before, last, &[i64::MAX]).await;
+                prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &[1]).await, "one by one");
+                prop_assert_eq!(&whole, &folded(projection, &pool, before, last, &cuts).await, "in {:?}", cuts);
+            }
             for ((owner, id), expected) in Expected::of(&history, before) {
                 prop_assert_eq!(Expected::read(&pool, owner, id).await, expected);
             }
@@ -186,6 +187,91 @@ async fn rows_of_another_folder_are_outdated_and_go_on_by_their_own_fold() {
 }
 
 #[tokio::test]
+async fn outdated_rows_are_made_anew_beside_the_live_ones_by_a_server_that_is_told_to() {
+    const NEWER: Projection =
+        seen("seen", "INSERT INTO seen SELECT -position FROM event WHERE position > $1 AND position <= $2");
+    let database = fresh().await;
+    let pool = database.pool(10);
+    SEEN.create(&pool).await.expect("created");
+    let (_, last) = chat(5).write(&pool).await;
+    SEEN.fold(&pool, &Range::of_facts(Position(0), last)).await.expect("folded");
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[NEWER], &head_seen, &closed());
+    engine.renew_outdated();
+    let renewed = tokio::time::timeout(Duration::from_secs(10), async {
+        while engine.status().await.expect("told")[0].state != State::Live {
+            assert_eq!(count(&pool, "seen.seen").await, last.0, "readers see whole rows");
+        }
+    });
+    renewed.await.expect("made anew");
+    assert_eq!(count(&pool, "seen.seen WHERE position < 0").await, last.0);
+    let (_, last) = chat(5).write(&pool).await;
+    engine.wait("seen", last, Duration::from_secs(5)).await.expect("it goes on in the new rows");
+    assert_eq!(count(&pool, "seen.seen WHERE position < 0").await, last.0);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_leader_that_hangs_loses_its_row_within_seconds_and_writes_nothing_afterwards() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    SEEN.create(&pool).await.expect("created");
+    let (_, last) = chat(5).write(&pool).await;
+    // As the fold begins it, by a server that then stands still.
+    let mut hung = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.expect("begun");
+    let settings = include_str!("../../src/projection/sql/settings.sql");
+    sqlx::query(settings).bind("seen").execute(&mut *hung).await.expect("set");
+    let claimed = sqlx::query("UPDATE progress SET position = 3 WHERE position = 0").execute(&mut *hung).await;
+    assert_eq!(claimed.expect("claimed").rows_affected(), 1);
+
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[SEEN], &head_seen, &closed());
+    let began = Instant::now();
+    engine.wait("seen", last, Duration::from_secs(10)).await.expect("another one takes over");
+    assert!(began.elapsed() > Duration::from_secs(1), "it did not even wait for the leader");
+    let late = sqlx::query("INSERT INTO seen SELECT position FROM event WHERE position <= 3").execute(&mut *hung).await;
+    assert!(late.is_err(), "a stale leader wrote");
+    assert!(hung.commit().await.is_err());
+    assert_eq!(count(&pool, "seen.seen").await, last.0);
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn folds_that_are_killed_a_hundred_times_at_any_step_fold_everything_once() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (grown, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen, &closed());
+    let killer = database.pool(1);
+    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                WHERE pid <> pg_backend_pid() AND datname = current_database() AND xact_start IS NOT NULL \
+                  AND (query LIKE '%progress%' OR query LIKE '%seen%' OR query LIKE '%conversation_now%' OR query = 'COMMIT')";
+    let (mut killed, mut rounds) = (0_i64, 0);
+    while killed < 100 {
+        rounds += 1;
+        assert!(rounds < 20_000, "only {killed} were hit");
+        if rounds % 8 == 1 {
+            // Written past the pool that is shot at.
+            grown.send_replace(chat(3).write(&killer).await.1);
+        }
+        killed += sqlx::query_scalar::<_, i64>(kill).fetch_one(&killer).await.expect("the server answers");
+    }
+    let last = head(&killer).await;
+    for name in ["seen", "conversation"] {
+        engine.wait(name, last, Duration::from_mins(1)).await.expect("it goes on");
+    }
+    assert_eq!(count(&killer, "seen.seen").await, last.0);
+    assert_eq!(count(&killer, "(SELECT DISTINCT position FROM seen.seen) AS s").await, last.0);
+    let messages: i64 = last.0 * 3 / 4;
+    let counted: i64 = sqlx::query_scalar("SELECT sum(message_count)::bigint FROM conversation.conversation")
+        .fetch_one(&killer)
+        .await
+        .expect("a sum");
+    assert_eq!(counted, messages);
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn a_projection_that_is_dropped_folds_again() {
     let database = fresh().await;
     let pool = database.pool(10);
@@ -214,23 +300,28 @@ async fn count(pool: &PgPool, from: &str) -> i64 {
 }
 
 /// The rows that come of folding (`before`, `last`] anew, cut into ranges of these lengths, again and again.
-async fn folded(pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
-    sqlx::raw_sql("DROP SCHEMA IF EXISTS conversation CASCADE").execute(pool).await.expect("dropped");
-    CONVERSATION.create(pool).await.expect("created");
-    let skip = "UPDATE conversation.progress SET position = $1";
-    sqlx::query(skip).bind(before.0).execute(pool).await.expect("what lies before is another history");
+async fn folded(projection: &Projection, pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
+    let name = &projection.name;
+    let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(pool).await.expect("dropped");
+    projection.create(pool).await.expect("created");
+    let skip = format!("UPDATE {name}.progress SET position = $1");
+    let skip = sqlx::query(AssertSqlSafe(skip)).bind(before.0).execute(pool);
+    skip.await.expect("what lies before is another history");
     let mut position = before;
     for cut in cuts.iter().cycle() {
         if position == last {
             break;
         }
         let to = Position(last.0.min(position.0.saturating_add(*cut)));
-        assert_eq!(CONVERSATION.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
+        assert_eq!(projection.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
         position = to;
     }
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 AND tablename <> 'progress' ORDER BY 1";
+    let tables: Vec<String> = sqlx::query_scalar(tables).bind(name).fetch_all(pool).await.expect("tables");
     let mut rows = Vec::new();
-    for table in TABLES {
-        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM conversation.{table} AS t ORDER BY 1");
+    for table in tables {
+        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM {name}.{table} AS t ORDER BY 1");
         rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(dump)).fetch_all(pool).await.expect("rows"));
     }
     rows

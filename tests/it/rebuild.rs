@@ -56,6 +56,16 @@ async fn what_is_put_in_place_is_what_was_live_and_the_former_rows_come_back() {
 }
 
 #[tokio::test]
+async fn without_any_live_rows_all_of_the_log_is_folded() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let last = chat(40).write(&pool).await.1;
+    let rebuilt = rebuild(&pool).replace(|_, _| {}).await.expect("rebuilt");
+    assert_eq!(rebuilt, Rebuilt { position: last, outdated: false, differences: None });
+    assert_eq!(rows(&pool, "conversation").await["conversation"].len(), 1);
+}
+
+#[tokio::test]
 async fn a_row_that_drifted_is_found_named_and_mended() {
     let database = fresh().await;
     let pool = database.pool(10);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use convoledger::event::{BranchNumber, ConversationId, Depth, Event, EventId, MessageId, OwnerId, Place, Position};
 use convoledger::ledger::{Act, AppendMessage, Below, Conversation};
-use convoledger::projection::{CONVERSATION, Range};
+use convoledger::projection::{BUILT_IN, CONVERSATION, Range};
 use convoledger::view::conversation::{ConversationRow, Filter, Key, Order, Status};
 use convoledger::view::event::EventFilter;
 use convoledger::view::message::MessageRow;
@@ -218,7 +218,7 @@ fn meets(row: &ConversationRow, filter: &Filter) -> bool {
         && filter.max_cost_usd.is_none_or(|max| row.cost_usd.is_some_and(|cost| cost <= max))
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub fn filter() -> impl Strategy<Value = Filter> {
     use chrono::TimeDelta;
     let statuses = prop::sample::subsequence(vec![Status::Active, Status::Archived, Status::Deleted], 0..4);
     let model = prop::option::weighted(0.3, Just("m".to_owned()));
@@ -319,13 +319,17 @@ async fn a_page_keeps_within_its_bounds_and_what_is_not_there_is_none() {
 async fn every_statement_is_one_that_the_database_takes() {
     let database = fresh().await;
     let pool = database.pool(10);
-    CONVERSATION.create(&pool).await.expect("created");
+    for projection in BUILT_IN {
+        projection.create(&pool).await.expect("created");
+    }
     let mut connection = pool.acquire().await.expect("a connection");
-    let path = "SET search_path = conversation, public";
-    sqlx::raw_sql(path).execute(&mut *connection).await.expect("set");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut prepared = 0;
-    for folder in ["src/view/sql", "src/projection/sql", "projections/conversation"] {
+    let folders = BUILT_IN.iter().map(|projection| (projection.name, format!("projections/{}", projection.name)));
+    let own = ["src/view/sql", "src/projection/sql"].map(|folder| (CONVERSATION.name, folder.to_owned()));
+    for (schema, folder) in folders.chain(own) {
+        let path = format!("SET search_path = {schema}, public");
+        sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *connection).await.expect("set");
         for file in fs::read_dir(root.join(folder)).expect("a folder").flatten().map(|entry| entry.path()) {
             // Of these, each is many statements; the projection was created with them.
             if file.ends_with("schema.sql") || file.ends_with("index.sql") {

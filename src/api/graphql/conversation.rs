@@ -14,6 +14,7 @@ use super::message::{self, MessageConnection};
 use super::page::{Window, connection, cost};
 use super::scalar::{BigInt, Decimal};
 use crate::event::{ConversationId, Event, Position, Private};
+use crate::service::CONVERSATION;
 use crate::view::Page;
 use crate::view::conversation::{ConversationRow, Filter, Key, KeyValue, Order, Status};
 use crate::view::search::Query;
@@ -243,8 +244,8 @@ pub async fn list(
 ) -> Result<ConversationConnection> {
     let order = order.map_or(Order::Newest, Order::from);
     let slice = window.slice(|cursor| key(order, asker.take(cursor)?))?;
-    let position = asker.service.view_position();
-    let page = match resolve(asker, filter, at_least).await? {
+    let position = asker.service.view_position(CONVERSATION);
+    let page = match filter.resolve(asker, at_least).await? {
         Some(filter) => asker.service.list(asker.actor, &filter, order, &slice, counted).await,
         None => Ok(Page { rows: Vec::new(), has_next: false, has_previous: false, total: Some(0) }),
     };
@@ -254,42 +255,40 @@ pub async fn list(
     Ok(ConversationConnection::new(items, (page.has_next, page.has_previous), page.total))
 }
 
-/// The filter in the view's words; none when nothing can meet it.
-pub async fn resolve(
-    asker: &Asker<'_>,
-    filter: ConversationFilter,
-    at_least: Option<Position>,
-) -> Result<Option<Filter>> {
-    let tags = filter.tags.unwrap_or_default();
-    let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
-    if tokens.len() < tags.len() {
-        return Ok(None);
-    }
-    let among = match filter.query {
-        None => None,
-        Some(query) => {
-            let query = Query::parse(&query).map_err(problem)?;
-            let among = asker.service.conversations_saying(asker.actor, at_least, &query).await;
-            Some(among.map_err(|error| trouble(&error))?)
+impl ConversationFilter {
+    /// The filter in the view's words; none when nothing can meet it.
+    pub async fn resolve(self, asker: &Asker<'_>, at_least: Option<Position>) -> Result<Option<Filter>> {
+        let tags = self.tags.unwrap_or_default();
+        let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
+        if tokens.len() < tags.len() {
+            return Ok(None);
         }
-    };
-    let status = |status| match status {
-        ConversationStatus::Active => Status::Active,
-        ConversationStatus::Archived => Status::Archived,
-        ConversationStatus::Deleted => Status::Deleted,
-    };
-    Ok(Some(Filter {
-        favorites_only: filter.favorites_only.unwrap_or_default(),
-        tags: tokens,
-        status: filter.status.unwrap_or_default().into_iter().map(status).collect(),
-        model: filter.model.unwrap_or_default(),
-        provider: filter.provider.unwrap_or_default(),
-        from: filter.from,
-        to: filter.to,
-        min_cost_usd: filter.min_cost_usd.map(|cost| cost.0),
-        max_cost_usd: filter.max_cost_usd.map(|cost| cost.0),
-        among,
-    }))
+        let among = match self.query {
+            None => None,
+            Some(query) => {
+                let query = Query::parse(&query).map_err(problem)?;
+                let among = asker.service.conversations_saying(asker.actor, at_least, &query).await;
+                Some(among.map_err(|error| trouble(&error))?)
+            }
+        };
+        let status = |status| match status {
+            ConversationStatus::Active => Status::Active,
+            ConversationStatus::Archived => Status::Archived,
+            ConversationStatus::Deleted => Status::Deleted,
+        };
+        Ok(Some(Filter {
+            favorites_only: self.favorites_only.unwrap_or_default(),
+            tags: tokens,
+            status: self.status.unwrap_or_default().into_iter().map(status).collect(),
+            model: self.model.unwrap_or_default(),
+            provider: self.provider.unwrap_or_default(),
+            from: self.from,
+            to: self.to,
+            min_cost_usd: self.min_cost_usd.map(|cost| cost.0),
+            max_cost_usd: self.max_cost_usd.map(|cost| cost.0),
+            among,
+        }))
+    }
 }
 
 impl From<ConversationOrder> for Order {

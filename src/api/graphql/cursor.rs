@@ -5,6 +5,7 @@
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -48,6 +49,8 @@ pub enum At {
     Sorted { order: u8, value: String, id: Uuid },
     /// By a sort value (its bits) and what was said: a hit of a search.
     Found { order: u8, widened: bool, value: u64, said: Position, nth: i16 },
+    /// On a day, at the position of its first event: an entry of the audit.
+    Entry { day: NaiveDate, first: Position },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use super::cursor::{At, Cursor, Mark};
 use super::id::Name;
 use super::page::{bounded, connection};
 use super::scalar::BigInt;
-use crate::event::{Position, StreamId};
+use crate::event::{OwnerId, Position, StreamId};
 use crate::log::digest;
 use crate::service::Opened;
 use crate::view::event as view;
@@ -47,12 +47,7 @@ impl Event {
 
     /// The conversation or account that it happened to.
     async fn stream_id(&self) -> ID {
-        let fact = &self.0.recorded.fact;
-        if fact.stream.0 == fact.owner.0 {
-            Name::Account(fact.owner).id()
-        } else {
-            Name::Conversation(fact.owner, fact.stream.into()).id()
-        }
+        stream_id(self.0.recorded.fact.owner, self.0.recorded.fact.stream)
     }
 
     async fn actor(&self) -> Option<Account> {
@@ -91,6 +86,11 @@ impl Event {
     async fn digest(&self) -> String {
         hex::encode(digest::event(&self.0.recorded.fact))
     }
+}
+
+/// The id of what a stream is of.
+pub fn stream_id(owner: OwnerId, stream: StreamId) -> ID {
+    if stream.0 == owner.0 { Name::Account(owner).id() } else { Name::Conversation(owner, stream.into()).id() }
 }
 
 pub const fn mark(position: Position) -> Mark {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::event::{BranchNumber, ConversationId, EventId, MessageId, OwnerId};
+use crate::event::{BranchNumber, ConversationId, EventId, MessageId, OwnerId, StreamId};
 
 /// What an id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -93,6 +93,17 @@ expecting!(
     message, Message(id: MessageId), "message";
     branch, Branch(id: ConversationId, number: BranchNumber), "branch";
 );
+
+impl Name {
+    /// The stream of the conversation or account that `id` names.
+    pub fn stream(id: &ID) -> Result<(OwnerId, StreamId), NoId> {
+        match Self::parse(id) {
+            Ok(Self::Account(owner)) => Ok((owner, StreamId(owner.0))),
+            Ok(Self::Conversation(owner, id)) => Ok((owner, id.into())),
+            _ => Err(NoId { given: shortened(id), expected: "conversation or account " }),
+        }
+    }
+}
 
 /// An id that a client chooses for what it is about to create: a UUID, or one of our own of the right kind.
 pub fn chosen(id: &ID, owned: impl FnOnce(Name) -> Option<(OwnerId, Uuid)>, owner: OwnerId) -> Result<Uuid, NoId> {

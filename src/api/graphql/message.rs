@@ -237,7 +237,7 @@ pub async fn page(
         At::Depth(depth) => Ok(Depth(depth)),
         _ => Err(problem(NoCursor::OtherConnection)),
     })?;
-    let position = asker.service.view_position();
+    let position = asker.service.view_position(service::CONVERSATION);
     let page = asker.service.page(asker.actor, conversation, branch, &slice).await.map_err(|error| trouble(&error))?;
     let Some(page) = page else { return Err(bad_input("the conversation has no such branch; `branches` lists them")) };
     let item = |message: service::Message| {

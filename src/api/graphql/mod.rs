@@ -8,6 +8,7 @@
 mod account;
 mod answer;
 mod asker;
+mod audit;
 mod branch;
 mod budget;
 mod conversation;
@@ -33,3 +34,4 @@ pub mod schema;
 mod search;
 pub mod socket;
 mod subscription;
+mod usage;

@@ -12,12 +12,12 @@ use super::page::bounded;
 use super::scalar::BigInt;
 use crate::event::{BranchNumber, ConversationId, MessageId, Position, Version};
 use crate::ledger::Refusal;
-use crate::service::Reason;
+use crate::service::{CONVERSATION, Reason};
 
 /// Waits until the view shows what was done, so that what is answered is what it became.
 async fn seen<'c>(context: &Context<'c>, position: Position) -> Result<Asker<'c>> {
     let asker = Asker::of(context);
-    asker.service.caught_up(asker.actor, Some(position)).await.map_err(|error| trouble(&error))?;
+    asker.service.caught_up(asker.actor, CONVERSATION, Some(position)).await.map_err(|error| trouble(&error))?;
     Ok(asker)
 }
 

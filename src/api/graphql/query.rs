@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, Interface, Object, Result, SimpleObject};
 
 use super::account::Account;
 use super::asker::{Asker, problem, trouble};
+use super::audit::{self, AuditConnection, AuditFilter};
 use super::branch::{self, Branch};
 use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
 use super::cursor::Cursor;
@@ -13,8 +14,10 @@ use super::message::{self, Message};
 use super::page::{Window, cost};
 use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
+use super::usage::{self, CostDimension, CostReport, TimeRange};
 use crate::event::Position;
 use crate::projection;
+use crate::service::{AUDIT, CONVERSATION, USAGE};
 
 /// Whatever has an id of its own.
 #[derive(Interface)]
@@ -39,7 +42,7 @@ impl Query {
 
     /// Whatever has this id, if it is there and the asker may see it.
     async fn node(&self, context: &Context<'_>, id: ID) -> Result<Option<Node>> {
-        let asker = current(context, None).await?;
+        let asker = current(context, &[CONVERSATION], None).await?;
         let name = Name::parse(&id).map_err(problem)?;
         if !asker.may_see(name.owner()) {
             return Ok(None);
@@ -62,7 +65,7 @@ impl Query {
         id: ID,
         at_least: Option<BigInt>,
     ) -> Result<Option<Conversation>> {
-        let asker = current(context, at_least).await?;
+        let asker = current(context, &[CONVERSATION], at_least).await?;
         let (owner, id) = Name::conversation(&id).map_err(problem)?;
         if asker.may_see(owner) { conversation::one(&asker, id).await } else { Ok(None) }
     }
@@ -81,7 +84,7 @@ impl Query {
         before: Option<Cursor>,
         at_least: Option<BigInt>,
     ) -> Result<ConversationConnection> {
-        let asker = current(context, at_least).await?;
+        let asker = current(context, &[CONVERSATION], at_least).await?;
         let window = Window { first, after, last, before };
         let counted = context.look_ahead().field("totalCount").exists();
         let at_least = at_least.map(|position| Position(position.0));
@@ -134,6 +137,37 @@ impl Query {
         event::page(&asker, filter, first, after, counted).await
     }
 
+    /// What the asker's messages used and cost, in a range of time, by any set of dimensions; by none, one row. Without a
+    /// filter all that was used counts, also in conversations that were deleted since.
+    #[graphql(complexity = "1000 + child_complexity")]
+    async fn costs(
+        &self,
+        context: &Context<'_>,
+        range: TimeRange,
+        group_by: Vec<CostDimension>,
+        filter: Option<ConversationFilter>,
+        at_least: Option<BigInt>,
+    ) -> Result<CostReport> {
+        let asker = current(context, &[USAGE, CONVERSATION], at_least).await?;
+        let at_least = at_least.map(|position| Position(position.0));
+        usage::costs(&asker, range, group_by, filter, at_least).await
+    }
+
+    /// Who did what to what of the asker's, day by day, the newest first.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn audit(
+        &self,
+        context: &Context<'_>,
+        filter: Option<AuditFilter>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+        at_least: Option<BigInt>,
+    ) -> Result<AuditConnection> {
+        let asker = current(context, &[AUDIT], at_least).await?;
+        let counted = context.look_ahead().field("totalCount").exists();
+        audit::page(&asker, filter.unwrap_or_default(), first, after, counted).await
+    }
+
     /// How far each view of the log has come.
     async fn projections(&self, context: &Context<'_>) -> Result<Vec<ProjectionStatus>> {
         let statuses = Asker::of(context).service.projections().await.map_err(|error| trouble(&error))?;
@@ -141,11 +175,13 @@ impl Query {
     }
 }
 
-/// An asker whose reads see what they must.
-async fn current<'c>(context: &Context<'c>, at_least: Option<BigInt>) -> Result<Asker<'c>> {
+/// An asker whose reads from `views` see what they must.
+async fn current<'c>(context: &Context<'c>, views: &[&str], at_least: Option<BigInt>) -> Result<Asker<'c>> {
     let asker = Asker::of(context);
     let at_least = at_least.map(|position| Position(position.0));
-    asker.service.caught_up(asker.actor, at_least).await.map_err(|error| trouble(&error))?;
+    for view in views {
+        asker.service.caught_up(asker.actor, view, at_least).await.map_err(|error| trouble(&error))?;
+    }
     Ok(asker)
 }
 

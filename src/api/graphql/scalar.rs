@@ -2,6 +2,7 @@
 //! integer `Int` and cut it to 32 bits.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use chrono::NaiveDate;
 use rust_decimal::Decimal as Number;
 
 use crate::event::{INTEGER_MAX, Position};
@@ -31,6 +32,26 @@ impl ScalarType for BigInt {
 impl From<Position> for BigInt {
     fn from(position: Position) -> Self {
         Self(position.0)
+    }
+}
+
+/// A day of the calendar, wherever it is that day: `2024-02-29`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Date(pub NaiveDate);
+
+#[Scalar(name = "Date")]
+impl ScalarType for Date {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match &value {
+            Value::String(text) => NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .map(Self)
+                .map_err(|_| InputValueError::custom(format!("`{text}` is no day; write it like \"2024-02-29\""))),
+            _ => Err(InputValueError::expected_type(value)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.format("%Y-%m-%d").to_string())
     }
 }
 

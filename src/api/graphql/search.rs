@@ -151,7 +151,7 @@ pub async fn list(asker: &Asker<'_>, query: &str, asked: Asked) -> Result<Search
     let order = asked.order.map_or(Order::Relevance, Order::from);
     let slice = asked.window.slice(|cursor| after(order, &asker.take(cursor)?))?;
     let (Cut::First(first) | Cut::Last(first)) = slice.cut;
-    let Some(filter) = conversation::resolve(asker, asked.filter, asked.at_least).await? else {
+    let Some(filter) = asked.filter.resolve(asker, asked.at_least).await? else {
         return Ok(nothing());
     };
     let has_previous_page = slice.after.is_some();

@@ -1,4 +1,5 @@
--- Who may do what. The application appends and reads; words go by a role of their own; nobody changes the log.
+-- Who may do what. The application appends and reads; words go by a role of their own; folds that are not built in read
+-- events under another; nobody changes the log.
 --
 -- Roles belong to the whole server, not to this database: another one may have made them, or be making them now. Where
 -- they cannot be made, the triggers of the log stand alone.
@@ -6,7 +7,7 @@ DO $$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['convoledger_app', 'convoledger_eraser'] LOOP
+    FOREACH role IN ARRAY ARRAY['convoledger_app', 'convoledger_eraser', 'convoledger_view'] LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = role);
         BEGIN
             EXECUTE format('CREATE ROLE %I', role);
@@ -22,6 +23,16 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA vault, account TO convoledger_app;
     -- Each projection is a schema that the application makes, drops and makes again.
     EXECUTE format('GRANT CREATE ON DATABASE %I TO convoledger_app', current_database());
+
+    GRANT USAGE ON SCHEMA public TO convoledger_view;
+    GRANT SELECT ON event TO convoledger_view;
+    -- Whoever serves takes this role on for such a fold, whether it is the application's role or the one that migrates.
+    GRANT convoledger_view TO convoledger_app;
+    BEGIN
+        GRANT convoledger_view TO CURRENT_USER;
+    EXCEPTION
+        WHEN insufficient_privilege OR invalid_grant_operation THEN NULL;
+    END;
 
     GRANT USAGE ON SCHEMA public TO convoledger_eraser;
     GRANT SELECT, DELETE ON words TO convoledger_eraser;

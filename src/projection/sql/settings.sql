@@ -1,13 +1,14 @@
 -- For this transaction alone: a pooler may hand the session to anybody afterwards.
 --
 -- No table is qualified, so the search path says whose rows are folded. Rows and progress commit together and fold again
--- if a crash takes them, so the commit need not wait for the disk. A projector that hangs lets go of its progress row.
--- Days and months mean the same wherever a fold runs. Plans are made once and must not depend on how small the tables were at that moment.
+-- if a crash takes them, so the commit need not wait for the disk. A projector that hangs lets go of its progress row
+-- sooner than another one, which waits for it, gives up. Days and months mean the same wherever a fold runs. Plans are
+-- made once and must not depend on how small the tables were at that moment.
 SELECT set_config('search_path', $1 || ', public', true),
     set_config('synchronous_commit', 'off', true),
     set_config('statement_timeout', '120s', true),
     set_config('lock_timeout', '10s', true),
-    set_config('idle_in_transaction_session_timeout', '10s', true),
+    set_config('idle_in_transaction_session_timeout', '3s', true),
     set_config('plan_cache_mode', 'force_generic_plan', true),
     set_config('enable_seqscan', 'off', true),
     set_config('jit', 'off', true),

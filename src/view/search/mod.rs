@@ -139,7 +139,7 @@ pub async fn list(
         .bind(window.after.map(|after| after.position.0))
         .bind(window.after.map(|after| after.nth))
         .bind(i64::from(window.limit))
-        .bind(filter.among.as_ref().map(|among| among.iter().map(|id| id.0).collect::<Vec<_>>()))
+        .bind(filter.among())
         .fetch_all(pool)
         .await?;
     rows.iter().map(hit).collect()

@@ -36,6 +36,28 @@ async fn a_stranger_finds_nothing() {
     assert_eq!(seen["events"], json!({"totalCount": 0, "nodes": []}));
     assert!(!seen["all"].to_string().contains(&id));
 
+    let counted = "query ($id: ID!, $account: ID!) {
+        costs(range: {}, groupBy: [CONVERSATION]) { rows { messages } total { messages sizeBytes } }
+        filtered: costs(range: {}, groupBy: [], filter: {tags: [\"secret\"]}) { total { messages } }
+        audit { nodes { streamId actor { id } } }
+        of: audit(filter: {stream: $id}) { totalCount nodes { kind } }
+        by: audit(filter: {stream: $account}) { totalCount nodes { kind } } }";
+    let seen = bob.get(counted, json!({"id": id, "account": events["viewer"]["id"]})).await;
+    assert_eq!(seen["costs"], json!({"rows": [], "total": {"messages": 0, "sizeBytes": 0}}));
+    assert_eq!(seen["filtered"]["total"]["messages"], 0);
+    for audit in ["of", "by"] {
+        assert_eq!(seen[audit], json!({"totalCount": 0, "nodes": []}));
+    }
+    let audited = seen["audit"]["nodes"].to_string();
+    assert!(!audited.contains(&id) && !audited.contains(events["viewer"]["id"].as_str().expect("an id")));
+    let own = ann.get(counted, json!({"id": id, "account": events["viewer"]["id"]})).await;
+    assert_eq!((&own["costs"]["total"]["messages"], &own["filtered"]["total"]["messages"]), (&json!(1), &json!(1)));
+    assert_ne!((&own["of"]["totalCount"], &own["by"]["totalCount"]), (&json!(0), &json!(0)));
+    let of_hers = json!({"after": ann.get("{ audit { pageInfo { startCursor } } }", json!({})).await
+        ["audit"]["pageInfo"]["startCursor"]});
+    let seen = bob.get("query ($after: Cursor) { audit(after: $after) { nodes { streamId } } }", of_hers).await;
+    assert!(!seen["audit"]["nodes"].to_string().contains(&id), "a cursor is a place, not a key");
+
     let target = json!({"id": id});
     for (mutation, kind, input) in [
         ("setTitle", "SetTitleInput", json!({"id": id, "title": "taken"})),

@@ -4,6 +4,7 @@ mod flow;
 mod isolation;
 mod schema;
 mod search;
+mod usage;
 
 use convoledger::api;
 use convoledger::clock::Clock;

@@ -232,7 +232,7 @@ async fn anew(
                 said.push(position, 0, &text);
             }
         }
-        projection.fold(pool, &Range { after, last: to, said }).await.expect("it folds");
+        projection.fold(pool, &Range { after, last: to, said, skipped: false }).await.expect("it folds");
         after = to;
     }
 }

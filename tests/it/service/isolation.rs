@@ -4,8 +4,10 @@ use convoledger::event::{BranchNumber, Position, Version};
 use convoledger::ledger::{Act, Start};
 use convoledger::service::{Outcome, Reason};
 use convoledger::view::Slice;
+use convoledger::view::audit::EntryFilter;
 use convoledger::view::conversation::{Filter, Order};
 use convoledger::view::event::EventFilter;
+use convoledger::view::usage::{Dimension, Range};
 
 use crate::support::service::{Stand, done, named, order, say, started};
 
@@ -32,6 +34,9 @@ async fn another_account_reads_nothing() {
         let parents = [(conversation, None), (conversation, Some(place))];
         let children = service.children(actor, &parents).await.expect("children");
         let branches = service.branches_of(actor, &[conversation]).await.expect("branches");
+        let range = Range { from: None, to: None, zone: chrono_tz::Tz::UTC };
+        let costs = service.costs(actor, range, &[Dimension::Conversation], None).await.expect("costs").expect("few");
+        let entries = EntryFilter { stream: Some(conversation.into()), ..EntryFilter::default() };
         [
             list.rows.len(),
             usize::try_from(list.total.expect("a total")).expect("few"),
@@ -49,10 +54,12 @@ async fn another_account_reads_nothing() {
             service.events_at(actor, &positions).await.expect("events").len(),
             service.missed(actor, conversation, Version(0), 100).await.expect("events").len(),
             service.path_costs(actor, &[main]).await.expect("costs").len(),
+            usize::try_from(costs.total.messages).expect("few"),
+            service.audit(actor, &entries, None, 10, true).await.expect("entries").rows.len(),
         ]
     };
-    assert_eq!(sees(actor).await, [1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5, 5, 0]);
-    assert_eq!(sees(stranger).await, [0; 16]);
+    assert_eq!(sees(actor).await, [1, 1, 1, 2, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5, 5, 0, 2, 4]);
+    assert_eq!(sees(stranger).await, [0; 18]);
 }
 
 #[tokio::test]

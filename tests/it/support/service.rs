@@ -38,11 +38,13 @@ impl Stand {
         self.service.register(email).await.expect("an account")
     }
 
-    /// Waits until the view shows all that the log holds.
+    /// Waits until the views show all that the log holds.
     pub async fn folded(&self, actor: Actor) {
         let head = self.service.log().head().await.expect("a head");
-        while self.service.caught_up(actor, Some(head)).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        for projection in BUILT_IN {
+            while self.service.caught_up(actor, projection.name, Some(head)).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 

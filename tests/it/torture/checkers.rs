@@ -96,6 +96,32 @@ pub async fn seen_is_the_log(database: &mut PgConnection, owner: Uuid, seen: &[(
     );
 }
 
+/// The newest position.
+pub async fn head(database: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM event").fetch_one(database).await.expect("the log")
+}
+
+/// Waits until a view has come to `position`.
+pub async fn comes_to(database: &mut PgConnection, view: &str, position: i64) {
+    let progress = format!("SELECT position FROM {view}.progress WHERE position >= $1");
+    loop {
+        let there = sqlx::query(AssertSqlSafe(progress.clone())).bind(position).fetch_optional(&mut *database).await;
+        if matches!(there, Ok(Some(_))) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// C6, as `rebuild --json` tells it: no row that was live was another than the log folds to.
+pub fn rebuilt_is_live(done: &Value) {
+    let views = done["rebuilt"].as_array().expect("a list");
+    assert!(!views.is_empty());
+    for view in views {
+        assert!(view["differences"].as_array().is_none_or(Vec::is_empty), "{view}");
+    }
+}
+
 /// C6, one side of it: all rows of a view, once it has come to `head`.
 pub async fn rows_of_view(database: &mut PgConnection, view: &str, head: i64) -> BTreeMap<String, Vec<String>> {
     let began = Clock::instant();

@@ -11,7 +11,7 @@ use convoledger::database::{Embedded, Role};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -31,6 +31,8 @@ pub struct House {
     /// None while the program runs a Postgres of its own.
     beside: Option<Beside>,
     server: Option<Child>,
+    /// The server that ran before another one was started beside it.
+    elder: Option<Child>,
     /// Where it answers; the last place while it is down.
     address: watch::Sender<SocketAddr>,
 }
@@ -61,7 +63,8 @@ impl House {
         // The account that runs Postgres passes through.
         fs::set_permissions(top.path(), fs::Permissions::from_mode(0o711)).expect("a mode");
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut house = Self { _turn: turn, top, beside, server: None, address: watch::channel(nowhere).0 };
+        let mut house =
+            Self { _turn: turn, top, beside, server: None, elder: None, address: watch::channel(nowhere).0 };
         house.start().await;
         house
     }
@@ -94,6 +97,38 @@ impl House {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         self.server = Some(server);
         self.address.send_replace(address);
+    }
+
+    /// A second server on the same database, to which callers turn from now on.
+    pub async fn start_another(&mut self) {
+        self.elder = self.server.take();
+        self.start().await;
+    }
+
+    /// The first of two servers stands still for a while, whatever it was doing.
+    pub async fn freeze_elder(&self, time: Duration) {
+        let elder = self.elder.as_ref().expect("two run");
+        signal(elder, Signal::STOP);
+        tokio::time::sleep(time).await;
+        signal(elder, Signal::CONT);
+    }
+
+    /// The first of two servers ends, in order.
+    pub async fn stop_elder(&mut self) {
+        let mut elder = self.elder.take().expect("two run");
+        signal(&elder, Signal::TERM);
+        let ended = timeout(ENDS_WITHIN, elder.wait()).await.expect("an orderly end in time").expect("a status");
+        assert!(ended.success(), "it ended with {ended}:\n{}", self.log());
+    }
+
+    /// `rebuild`, killed after `patience` if it has not ended by then: what it printed.
+    pub async fn rebuild(&self, patience: Duration) -> Option<Value> {
+        let mut command = self.command(&["rebuild", "--json"]);
+        let rebuild = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
+        // Dropped when the time is over, and with that killed.
+        let output = timeout(patience, rebuild.wait_with_output()).await.ok()?.expect("output");
+        assert!(output.status.success(), "{output:?}");
+        Some(serde_json::from_slice(&output.stdout).expect("JSON"))
     }
 
     /// The program's own end, in order.
@@ -136,10 +171,10 @@ impl House {
     }
 
     /// Runs `sql` as the superuser while the program is down.
-    pub async fn offline(&self, sql: &'static str) {
+    pub async fn offline(&self, sql: String) {
         let own = if self.beside.is_none() { Some(self.join().await) } else { None };
         let mut database = self.database().await;
-        database.execute(sql).await.expect(sql);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database).await.expect("it is done");
         database.close().await.expect("a farewell");
         tokio::task::spawn_blocking(|| own.map(Embedded::stop)).await.expect("a thread");
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use convoledger::clock::Clock;
+use convoledger::projection::BUILT_IN;
 use futures::future::join_all;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -69,6 +70,47 @@ async fn the_way_to_postgres_is_cut() {
     let unanswered = scene.house.counted("append_unanswered_total").await;
     eprintln!("the lane was called {unanswered} times without an answer");
     assert!(unanswered > 0, "no fault hit an append");
+    scene.check(&history, watching).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_folds_stands_still_while_another_goes_on() {
+    let mut scene = Scene::set_in(House::build_beside().await, "server frozen").await;
+    scene.house.start_another().await;
+    let load = scene.load().await;
+    let watching = scene.watch(false);
+    let mut database = scene.house.database().await;
+    for _ in 0..6 {
+        let frozen = Duration::from_millis(scene.choices.random_range(1_000..6_000));
+        let before = checkers::head(&mut database).await;
+        let folded = async {
+            let folding = checkers::comes_to(&mut database, "conversation", before);
+            timeout(Duration::from_secs(8), folding).await.expect("the other one takes over within seconds");
+        };
+        tokio::join!(scene.house.freeze_elder(frozen), folded);
+    }
+    drop(database);
+    let history = load.heal().await;
+    scene.house.stop_elder().await;
+    scene.check(&history, watching).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuilds_are_killed_under_load() {
+    let mut scene = Scene::set("rebuilds killed").await;
+    let load = scene.load().await;
+    let watching = scene.watch(false);
+    let mut kills = 0;
+    while kills < 20 {
+        let patience = Duration::from_millis(scene.choices.random_range(50..1_500));
+        match scene.house.rebuild(patience).await {
+            None => kills += 1,
+            Some(done) => checkers::rebuilt_is_live(&done),
+        }
+    }
+    let done = scene.house.rebuild(Duration::from_mins(1)).await.expect("the last one is let end");
+    checkers::rebuilt_is_live(&done);
+    let history = load.heal().await;
     scene.check(&history, watching).await;
 }
 
@@ -213,14 +255,20 @@ impl Scene {
         let report = self.house.verify().await;
         assert_eq!((&report["ok"], report["size"].as_i64()), (&true.into(), Some(head)), "{report}");
 
-        let live = checkers::rows_of_view(&mut database, "conversation", head).await;
+        let mut live = Vec::new();
+        for view in BUILT_IN {
+            live.push(checkers::rows_of_view(&mut database, &view.name, head).await);
+        }
         drop(database);
         self.house.stop().await;
-        self.house.offline("DROP SCHEMA conversation CASCADE").await;
+        let drops = BUILT_IN.iter().map(|view| format!("DROP SCHEMA {} CASCADE;", view.name));
+        self.house.offline(drops.collect()).await;
         self.house.start().await;
         let mut database = self.house.database().await;
-        let fresh = checkers::rows_of_view(&mut database, "conversation", head).await;
-        assert_eq!(live, fresh, "C6: the view is not what a fresh fold makes of the log");
+        for (view, live) in BUILT_IN.iter().zip(live) {
+            let fresh = checkers::rows_of_view(&mut database, &view.name, head).await;
+            assert_eq!(live, fresh, "C6: `{}` is not what a fresh fold makes of the log", view.name);
+        }
         drop(database);
         self.house.stop().await;
     }
