@@ -12,6 +12,7 @@ mod ledgers;
 mod limit;
 mod read;
 mod rounds;
+mod search;
 mod text;
 mod transcript;
 mod verify;
@@ -55,6 +56,14 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("fold") {
         fold::measure(&cluster).await?;
+    }
+    if asked("fold-search") {
+        search::fold(&cluster).await?;
+    }
+    for owners in [1, 100, 10_000] {
+        if asked(&format!("search-{owners}")) {
+            search::measure(&cluster, owners).await?;
+        }
     }
     if asked("costs") {
         costs::measure(&cluster).await?;

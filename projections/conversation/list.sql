@@ -21,6 +21,7 @@ WITH matching AS NOT MATERIALIZED (
       AND c.created_at < coalesce($8, 'infinity'::timestamptz)
       AND ($9::numeric IS NULL OR c.cost_usd >= $9)
       AND ($10::numeric IS NULL OR c.cost_usd <= $10)
+      AND ($21::uuid[] IS NULL OR c.id = ANY ($21))
 ),
 -- $13, $14 is the key that all of the page is below, $16, $17 the one that it is above; null where there is no bound.
 page AS (

@@ -68,6 +68,7 @@ summed AS (
           AND c.created_at < coalesce($8, 'infinity'::timestamptz)
           AND ($9::numeric IS NULL OR c.cost_usd >= $9)
           AND ($10::numeric IS NULL OR c.cost_usd <= $10)
+          AND ($19::uuid[] IS NULL OR c.id = ANY ($19))
     )
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     LIMIT $18

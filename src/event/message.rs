@@ -44,6 +44,9 @@ pub struct MessageAppended {
     /// The kinds of the parts, in order.
     #[serde(default = "one_text", skip_serializing_if = "is_one_text")]
     pub shape: Vec<PartKind>,
+    /// The language that it is in, as ISO 639-3 has it; none when that cannot be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// The message that this one revises.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revises: Option<MessageId>,

@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::{Bound, Branch, Conversation, Node, Refusal};
+use super::{Bound, Branch, Conversation, Node, Refusal, language};
 use crate::event::{
     BranchNumber, Event, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Part, Place,
     Private, Rating, Role, Usage,
@@ -114,6 +114,7 @@ fn said(
             role: message.role,
             bytes,
             shape: message.parts.iter().map(Part::kind).collect(),
+            language: language::of(&message.parts),
             revises,
             model: message.model,
             provider: message.provider,

@@ -7,6 +7,7 @@
 pub mod account;
 mod branch;
 mod conversation;
+mod language;
 mod message;
 pub mod projection;
 mod refusal;

@@ -27,6 +27,13 @@ pub const CONVERSATION: Projection = Projection::of_facts(
     include_str!("../../projections/conversation/apply.sql"),
 );
 
+pub const SEARCH: Projection = Projection::of_words(
+    "search",
+    include_str!("../../projections/search/schema.sql"),
+    include_str!("../../projections/search/index.sql"),
+    include_str!("../../projections/search/apply.sql"),
+);
+
 pub const USAGE: Projection = Projection::of_facts(
     "usage",
     include_str!("../../projections/usage/schema.sql"),
@@ -41,7 +48,7 @@ pub const AUDIT: Projection = Projection::of_facts(
     include_str!("../../projections/audit/apply.sql"),
 );
 
-pub const BUILT_IN: &[Projection] = &[CONVERSATION, USAGE, AUDIT];
+pub const BUILT_IN: &[Projection] = &[CONVERSATION, SEARCH, USAGE, AUDIT];
 
 impl Projection {
     /// One that is folded from facts alone.

@@ -22,7 +22,7 @@ mod table;
 pub use check::Trial;
 pub use engine::{Behind, Engine};
 pub use fold::{FoldError, Folded, Range};
-pub use folder::{AUDIT, BUILT_IN, CONVERSATION, Projection, USAGE};
+pub use folder::{AUDIT, BUILT_IN, CONVERSATION, Projection, SEARCH, USAGE};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use rows::Difference;
 pub use said::{Closed, Opener, Said, Unopened};

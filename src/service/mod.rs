@@ -7,6 +7,7 @@ mod import;
 mod open;
 mod read;
 mod seal;
+mod search;
 mod skip;
 mod state;
 mod watch;
@@ -22,6 +23,7 @@ pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
 pub use open::{Opened, Words};
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
+pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
 pub use watch::Watched;
 

@@ -26,7 +26,7 @@ pub const AUDIT: &str = "audit";
 /// SQLSTATEs of a time that Postgres cannot hold, and of a zone that its time zone database has not.
 const TIMES: [&str; 2] = ["22008", "22023"];
 /// How long a read waits for the view to come as far as it must be.
-const WAIT_MAX: Duration = Duration::from_secs(2);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// A message and what it says.
 #[derive(Debug, Clone)]

@@ -70,6 +70,8 @@ pub struct Filter {
     /// A conversation of unknown cost meets neither bound.
     pub min_cost_usd: Option<Decimal>,
     pub max_cost_usd: Option<Decimal>,
+    /// One of these.
+    pub among: Option<Vec<ConversationId>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,6 +128,11 @@ impl Filter {
             .bind(self.min_cost_usd)
             .bind(self.max_cost_usd)
     }
+
+    /// The conversations that it is narrowed to, which statements take last.
+    pub(super) fn among(&self) -> Option<Vec<Uuid>> {
+        self.among.as_ref().map(|among| among.iter().map(|id| id.0).collect())
+    }
 }
 
 /// The conversations of an owner that have these ids, in no order.
@@ -176,6 +183,7 @@ pub async fn list(
         // One more than is wanted says whether there are more.
         .bind(i64::from(wanted) + 1)
         .bind(counted)
+        .bind(filter.among())
         .fetch_all(pool)
         .await?;
     let total = rows.first().filter(|_| counted).map(|row| count(row, "total")).transpose()?;
@@ -203,7 +211,7 @@ const fn weight(order: Order) -> &'static str {
     }
 }
 
-fn statuses(filter: &Filter) -> Vec<&'static str> {
+pub(super) fn statuses(filter: &Filter) -> Vec<&'static str> {
     let asked: &[Status] = if filter.status.is_empty() { &[Status::Active, Status::Archived] } else { &filter.status };
     let name = |status: &Status| match status {
         Status::Active => "active",
@@ -213,7 +221,7 @@ fn statuses(filter: &Filter) -> Vec<&'static str> {
     asked.iter().map(name).collect()
 }
 
-fn some(any_of: &[String]) -> Option<&[String]> {
+pub(super) fn some(any_of: &[String]) -> Option<&[String]> {
     Some(any_of).filter(|any_of| !any_of.is_empty())
 }
 

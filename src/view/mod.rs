@@ -7,6 +7,7 @@ pub mod branch;
 pub mod conversation;
 pub mod event;
 pub mod message;
+pub mod search;
 pub mod usage;
 
 use sqlx::Row as _;

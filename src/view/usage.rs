@@ -113,6 +113,7 @@ pub async fn costs(
         .bind(range.zone.name())
         .bind(columns(dimensions))
         .bind(i64::try_from(ROWS_MAX).unwrap_or(i64::MAX) + 1)
+        .bind(filter.and_then(Filter::among))
         .fetch_all(pool)
         .await?;
     let mut costs = Costs::default();

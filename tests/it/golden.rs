@@ -83,6 +83,7 @@ fn message() -> Event {
         role: Role::Assistant,
         bytes: parts.iter().map(Part::size_bytes).sum::<usize>() as u64,
         shape: parts.iter().map(Part::kind).collect(),
+        language: None,
         revises: Some(MessageId(Uuid::from_u128(9))),
         model: text("claude-opus-4"),
         provider: text("anthropic"),

@@ -38,6 +38,13 @@ struct Facts {
     latency_ms: Option<u64>,
 }
 
+impl Asked {
+    /// The same with another act.
+    pub fn map(self, other: impl FnOnce(Act) -> Act) -> Self {
+        Self { act: other(self.act), ..self }
+    }
+}
+
 pub fn asked() -> impl Strategy<Value = Asked> {
     let usage = prop::option::of((0..1_000_u64, prop::option::of(0..50_u64)).prop_map(|(input, cache)| Usage {
         input: Some(input),

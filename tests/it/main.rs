@@ -13,6 +13,7 @@ mod plans;
 mod projection;
 mod rebuild;
 mod rules;
+mod search;
 mod service;
 mod support;
 mod tidy;

@@ -32,11 +32,12 @@ async fn no_read_scans_a_table_that_grows() {
     let own = format!("'{}'", owner.0);
     let at = format!("{own}, ARRAY['{}']::uuid[]", long.0);
     let places = format!("{at}, ARRAY[1], ARRAY[7]");
-    let listed =
-        |sort: &str| format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false", nulls(6), nulls(6));
+    let listed = |sort: &str| {
+        format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false, NULL", nulls(6), nulls(6))
+    };
     let everything = "false, '{}', '{active}', NULL, NULL, NULL, NULL, NULL, NULL";
     let costs = |filtered: bool, from: &str, cut: &str| {
-        format!("{own}, {everything}, {filtered}, {from}, NULL, {cut}, 'Europe/Berlin', '{{day,model}}', 10001")
+        format!("{own}, {everything}, {filtered}, {from}, NULL, {cut}, 'Europe/Berlin', '{{day,model}}', 10001, NULL")
     };
     let quarter = "'{2025-06-15 15:00:01Z}', '{2025-06-15 15:15:00Z}'";
     let audited = format!("{own}, NULL, NULL, NULL, false, '2999-01-01', 1000, 51");

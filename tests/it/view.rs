@@ -239,6 +239,7 @@ pub fn filter() -> impl Strategy<Value = Filter> {
                 to: to.map(ago),
                 min_cost_usd,
                 max_cost_usd,
+                among: None,
             }
         },
     )

@@ -17,6 +17,7 @@ use crate::event::{ConversationId, Event, Position, Private};
 use crate::service::CONVERSATION;
 use crate::view::Page;
 use crate::view::conversation::{ConversationRow, Filter, Key, KeyValue, Order, Status};
+use crate::view::search::Query;
 
 #[derive(Clone)]
 pub struct Conversation(pub ConversationRow);
@@ -214,6 +215,8 @@ pub enum ConversationOrder {
 /// Which conversations are asked for: those that meet all of it. Deleted ones are left out unless `status` names them.
 #[derive(InputObject, Default)]
 pub struct ConversationFilter {
+    /// Some message, its title or a tag says this, as `search` reads it; of very many, the 10000 newest hits count.
+    pub query: Option<String>,
     pub favorites_only: Option<bool>,
     /// All of these.
     pub tags: Option<Vec<String>>,
@@ -236,12 +239,13 @@ pub async fn list(
     filter: ConversationFilter,
     order: Option<ConversationOrder>,
     window: &Window,
+    at_least: Option<Position>,
     counted: bool,
 ) -> Result<ConversationConnection> {
     let order = order.map_or(Order::Newest, Order::from);
     let slice = window.slice(|cursor| key(order, asker.take(cursor)?))?;
     let position = asker.service.view_position(CONVERSATION);
-    let page = match filter.resolve(asker).await? {
+    let page = match filter.resolve(asker, at_least).await? {
         Some(filter) => asker.service.list(asker.actor, &filter, order, &slice, counted).await,
         None => Ok(Page { rows: Vec::new(), has_next: false, has_previous: false, total: Some(0) }),
     };
@@ -253,12 +257,20 @@ pub async fn list(
 
 impl ConversationFilter {
     /// The filter in the view's words; none when nothing can meet it.
-    pub async fn resolve(self, asker: &Asker<'_>) -> Result<Option<Filter>> {
+    pub async fn resolve(self, asker: &Asker<'_>, at_least: Option<Position>) -> Result<Option<Filter>> {
         let tags = self.tags.unwrap_or_default();
         let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
         if tokens.len() < tags.len() {
             return Ok(None);
         }
+        let among = match self.query {
+            None => None,
+            Some(query) => {
+                let query = Query::parse(&query).map_err(problem)?;
+                let among = asker.service.conversations_saying(asker.actor, at_least, &query).await;
+                Some(among.map_err(|error| trouble(&error))?)
+            }
+        };
         let status = |status| match status {
             ConversationStatus::Active => Status::Active,
             ConversationStatus::Archived => Status::Archived,
@@ -274,6 +286,7 @@ impl ConversationFilter {
             to: self.to,
             min_cost_usd: self.min_cost_usd.map(|cost| cost.0),
             max_cost_usd: self.max_cost_usd.map(|cost| cost.0),
+            among,
         }))
     }
 }

@@ -47,6 +47,8 @@ pub enum At {
     Depth(i32),
     /// By a sort value and an id: a conversation.
     Sorted { order: u8, value: String, id: Uuid },
+    /// By a sort value (its bits) and what was said: a hit of a search.
+    Found { order: u8, widened: bool, value: u64, said: Position, nth: i16 },
     /// On a day, at the position of its first event: an entry of the audit.
     Entry { day: NaiveDate, first: Position },
 }

@@ -31,6 +31,7 @@ mod query;
 mod question;
 mod scalar;
 pub mod schema;
+mod search;
 pub mod socket;
 mod subscription;
 mod usage;

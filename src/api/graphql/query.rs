@@ -13,6 +13,7 @@ use super::id::Name;
 use super::message::{self, Message};
 use super::page::{Window, cost};
 use super::scalar::BigInt;
+use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::usage::{self, CostDimension, CostReport, TimeRange};
 use crate::event::Position;
 use crate::projection;
@@ -86,7 +87,39 @@ impl Query {
         let asker = current(context, &[CONVERSATION], at_least).await?;
         let window = Window { first, after, last, before };
         let counted = context.look_ahead().field("totalCount").exists();
-        conversation::list(&asker, filter.unwrap_or_default(), order_by, &window, counted).await
+        let at_least = at_least.map(|position| Position(position.0));
+        conversation::list(&asker, filter.unwrap_or_default(), order_by, &window, at_least, counted).await
+    }
+
+    /// What the asker's messages, titles and tags say: words that must all be there, `"phrases"`, `prefixes*`, `-what` must
+    /// not be there, `OR` between alternatives. Words count in all their inflections, and where little is found, those
+    /// that are spelled almost alike count too. Deleted conversations are left out unless the filter's `status` names
+    /// them, hidden messages unless `includeHidden`.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    #[allow(clippy::too_many_arguments)] // they are the names of the schema
+    async fn search(
+        &self,
+        context: &Context<'_>,
+        query: String,
+        filter: Option<ConversationFilter>,
+        mode: Option<SearchMode>,
+        order_by: Option<SearchOrder>,
+        include_hidden: Option<bool>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+        at_least: Option<BigInt>,
+    ) -> Result<SearchConnection> {
+        let asker = Asker::of(context);
+        let asked = search::Asked {
+            filter: filter.unwrap_or_default(),
+            mode,
+            order: order_by,
+            include_hidden: include_hidden.unwrap_or_default(),
+            window: Window { first, after, last: None, before: None },
+            at_least: at_least.map(|position| Position(position.0)),
+            counted: context.look_ahead().field("totalCount").exists(),
+        };
+        search::list(&asker, &query, asked).await
     }
 
     /// The asker's events, in the order of the log.
@@ -116,7 +149,8 @@ impl Query {
         at_least: Option<BigInt>,
     ) -> Result<CostReport> {
         let asker = current(context, &[USAGE, CONVERSATION], at_least).await?;
-        usage::costs(&asker, range, group_by, filter).await
+        let at_least = at_least.map(|position| Position(position.0));
+        usage::costs(&asker, range, group_by, filter, at_least).await
     }
 
     /// Who did what to what of the asker's, day by day, the newest first.

@@ -146,12 +146,13 @@ pub async fn costs(
     range: TimeRange,
     group_by: Vec<CostDimension>,
     filter: Option<ConversationFilter>,
+    at_least: Option<crate::event::Position>,
 ) -> Result<CostReport> {
     let range = range.resolve()?;
     let dimensions: Vec<Dimension> = group_by.into_iter().map(Dimension::from).collect();
     let filter = match filter {
         None => None,
-        Some(filter) => match filter.resolve(asker).await? {
+        Some(filter) => match filter.resolve(asker, at_least).await? {
             Some(filter) => Some(filter),
             // Nothing can meet it.
             None => return Ok(CostReport(Costs::nothing(&dimensions, asker.service.view_position(USAGE)))),

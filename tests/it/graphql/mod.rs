@@ -3,6 +3,7 @@
 mod flow;
 mod isolation;
 mod schema;
+mod search;
 mod usage;
 
 use convoledger::api;
