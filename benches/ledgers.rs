@@ -80,7 +80,7 @@ pub struct Ledger {
     pub log: Log,
     pub service: Service,
     pub actor: Actor,
-    views: Vec<String>,
+    pub views: Vec<String>,
 }
 
 impl Ledger {
