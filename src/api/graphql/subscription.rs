@@ -7,7 +7,7 @@ use super::asker::{Asker, problem, trouble};
 use super::cursor::Cursor;
 use super::event::{Event, EventFilter, mark};
 use super::id::Name;
-use super::socket::LastCursor;
+use super::items::LastCursor;
 use crate::event::{Position, StreamId};
 use crate::service::Watched;
 
@@ -46,8 +46,9 @@ fn watch<'c>(
     seen: Option<(Option<StreamId>, Vec<String>)>,
 ) -> Result<impl Stream<Item = Result<Event>> + 'c> {
     let asker = Asker::of(context);
-    let after = after.map(|cursor| asker.take(&cursor)).transpose()?.map_or(Position(0), |mark| mark.position);
     let last = context.data_opt::<LastCursor>().cloned().unwrap_or_default();
+    let after = last.seen().map(Cursor).or(after);
+    let after = after.map(|cursor| asker.take(&cursor)).transpose()?.map_or(Position(0), |mark| mark.position);
     let events = match seen {
         Some((stream, kinds)) => asker.service.watch(asker.actor, after, Watched { stream, kinds }).boxed(),
         None => futures::stream::pending().boxed(),

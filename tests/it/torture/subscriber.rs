@@ -1,4 +1,5 @@
-//! One who watches through all of it: cut off, it goes on behind the last event that it saw.
+//! One who watches through all of it: cut off, it goes on behind the last event that it saw, by a socket and by a stream
+//! in turn.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::wire::{Caller, Shown};
+use super::wire::{Caller, Shown, Transport};
 
 pub struct Subscriber {
     seen: Arc<Mutex<Seen>>,
@@ -22,7 +23,7 @@ pub struct Subscriber {
 struct Seen {
     /// Position and id of each event, as it came.
     events: Vec<(i64, Uuid)>,
-    /// How often a socket was left, to go on with another.
+    /// How often it left, to go on another way.
     departures: usize,
 }
 
@@ -63,9 +64,10 @@ async fn run(
     seen: Arc<Mutex<Seen>>,
 ) {
     let mut last: Option<String> = None;
-    loop {
+    // A cursor is the same whichever way it came.
+    for by in [Transport::Socket, Transport::Stream].into_iter().cycle() {
         let at = *address.borrow();
-        let Some(mut watch) = caller.watch(at, last.as_deref()).await else {
+        let Some(mut watch) = caller.watch(at, by, last.as_deref()).await else {
             sleep(Duration::from_millis(50)).await;
             continue;
         };
