@@ -14,6 +14,7 @@ use super::page::{Window, cost};
 use super::scalar::BigInt;
 use crate::event::Position;
 use crate::projection;
+use crate::service::Progress;
 
 /// Whatever has an id of its own.
 #[derive(Interface)]
@@ -135,11 +136,13 @@ pub struct ProjectionStatus {
     pub head: BigInt,
     pub lag_events: BigInt,
     pub lag_ms: BigInt,
+    /// Events folded a second, lately.
+    pub rate: f64,
     pub error: Option<String>,
 }
 
-impl From<projection::Status> for ProjectionStatus {
-    fn from(status: projection::Status) -> Self {
+impl From<Progress> for ProjectionStatus {
+    fn from(Progress { status, rate }: Progress) -> Self {
         Self {
             name: status.name,
             state: status.state.into(),
@@ -147,6 +150,7 @@ impl From<projection::Status> for ProjectionStatus {
             head: status.head.into(),
             lag_events: BigInt(status.lag_events),
             lag_ms: BigInt(status.lag_ms),
+            rate,
             error: status.error,
         }
     }

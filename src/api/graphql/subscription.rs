@@ -1,13 +1,14 @@
-//! Subscriptions: from a cursor on, first what was, then what comes, without a hole.
+//! Subscriptions. Those to events go from a cursor on: first what was, then what comes, without a hole.
 
 use async_graphql::{Context, ID, Result, Subscription as Subscribe};
 use futures::{Stream, StreamExt as _};
 
-use super::asker::{Asker, problem, trouble};
+use super::asker::{Asker, problem, shared, trouble};
 use super::cursor::Cursor;
 use super::event::{Event, EventFilter, mark};
 use super::id::Name;
 use super::items::LastCursor;
+use super::query::ProjectionStatus;
 use crate::event::{Position, StreamId};
 use crate::service::Watched;
 
@@ -36,6 +37,12 @@ impl Subscription {
         let (owner, conversation) = Name::conversation(&id).map_err(problem)?;
         let seen = Asker::of(context).may_see(owner).then(|| (Some(StreamId::from(conversation)), Vec::new()));
         watch(context, after, seen)
+    }
+
+    /// How far each view of the log has come: every one at once, then each when it has changed, twice a second at most.
+    async fn projections<'c>(&self, context: &Context<'c>) -> impl Stream<Item = Result<ProjectionStatus>> + 'c {
+        let progress = Asker::of(context).service.watch_projections();
+        progress.map(|progress| progress.map(ProjectionStatus::from).map_err(shared))
     }
 }
 
