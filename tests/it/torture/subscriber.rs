@@ -42,14 +42,19 @@ impl Subscriber {
 
     /// What it has seen when it has come to `last`, or did not come there within half a minute.
     pub async fn end(self, last: i64) -> Vec<(i64, Uuid)> {
+        self.come_to(last).await;
+        self.task.abort();
+        self.seen().events.clone()
+    }
+
+    /// Waits until it has come to `last`, or did not within half a minute: the checker says what is missing.
+    pub async fn come_to(&self, last: i64) {
         let reached = async {
             while self.seen().events.last().is_none_or(|seen| seen.0 < last) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        let _ = timeout(Duration::from_secs(30), reached).await; // the checker says what is missing
-        self.task.abort();
-        self.seen().events.clone()
+        let _ = timeout(Duration::from_secs(30), reached).await;
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
