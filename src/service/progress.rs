@@ -85,7 +85,9 @@ async fn look(engine: Arc<Engine>, rates: Rates, news: watch::Sender<News>, want
         let watched = news.receiver_count() > 0;
         let told = if watched || rates.are_new() { Some(within(TOLD_WITHIN, engine.status()).await) } else { None };
         if let Some(Ok(statuses)) = &told {
-            statuses.iter().for_each(|status| rates.saw(&status.name, status.position));
+            for status in statuses {
+                rates.saw(&status.name, status.position);
+            }
         } else {
             rates.see_again(&engine);
         }

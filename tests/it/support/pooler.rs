@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode: whoever comes by it has another session for each transaction, or shares one.
+//! `PgBouncer` in transaction mode: whoever comes by it has another session for each transaction, or shares one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
