@@ -2,12 +2,14 @@
 
 pub mod graphql;
 mod health;
+pub mod patient;
 
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::patient::Patient;
 use crate::service::Service;
 
 /// How long a stopping server waits for what is in flight.
@@ -18,6 +20,7 @@ pub async fn serve(service: Service, listener: TcpListener, shutdown: Cancellati
     let gate = graphql::schema::gate(service.clone(), shutdown.clone());
     let app = graphql::http::router(gate.clone()).merge(health::router(service));
     let stopped = shutdown.clone();
+    let listener = Patient::new(listener, gate.patience());
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await });
     tokio::select! {
         served = serving.into_future() => served?,

@@ -23,6 +23,9 @@ impl Service {
     /// pools can be closed afterwards.
     pub async fn close(self) {
         self.log.close().await;
+        if let Some(progress) = Arc::into_inner(self.progress) {
+            progress.stop().await;
+        }
         if let Some(engine) = Arc::into_inner(self.engine) {
             engine.stop().await;
         } else {

@@ -5,6 +5,7 @@ mod close;
 mod execute;
 mod import;
 mod open;
+mod progress;
 mod read;
 mod seal;
 mod search;
@@ -22,6 +23,7 @@ pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
 pub use open::{Opened, Words};
+pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
@@ -62,6 +64,7 @@ pub struct Service {
     words: Words,
     accounts: Accounts,
     engine: Arc<Engine>,
+    progress: Arc<progress::Watcher>,
     clock: Clock,
     states: state::States,
     orders: Arc<Semaphore>,
@@ -94,13 +97,15 @@ pub enum Trouble {
 
 impl Service {
     pub fn new(pool: PgPool, log: Log, vault: Vault, engine: Engine, clock: Clock) -> Self {
+        let engine = Arc::new(engine);
         Self {
             accounts: Accounts::new(pool.clone()),
             pool,
             words: Words::new(log.clone(), vault.clone()),
             log,
             vault,
-            engine: Arc::new(engine),
+            progress: Arc::new(progress::Watcher::start(Arc::clone(&engine))),
+            engine,
             clock,
             states: state::States::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),

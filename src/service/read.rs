@@ -10,7 +10,6 @@ use crate::event::{
     BranchNumber, ConversationId, Depth, Event, EventId, MessageId, Place, Position, Private, Token, Version,
 };
 use crate::log::Recorded;
-use crate::projection::Status;
 use crate::view::audit::{self, EntryFilter, EntryRow};
 use crate::view::branch::{self, BranchRow};
 use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
@@ -224,10 +223,6 @@ impl Service {
                 |opened| if let Event::AccountRegistered(account) = opened.event { Some(account.email) } else { None },
             )
             .unwrap_or_default())
-    }
-
-    pub async fn projections(&self) -> Result<Vec<Status>, Trouble> {
-        Ok(self.engine.status().await?)
     }
 
     /// The tokens of words under the actor's key; none when the key is gone, for then nothing can equal them.

@@ -183,7 +183,7 @@ async fn an_event_that_does_not_fold_is_left_out_when_somebody_says_so_and_in_ev
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(break_it)).execute(&mut owner).await.expect("broken");
     let stuck = tokio::time::timeout(Duration::from_secs(20), async {
-        while service.projections().await.expect("told").iter().all(|status| status.state != State::Failed) {
+        while service.projections().await.expect("told").iter().all(|view| view.status.state != State::Failed) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });

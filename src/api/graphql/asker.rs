@@ -73,6 +73,7 @@ pub fn trouble(trouble: &Trouble) -> Error {
         Trouble::Behind(_)
         | Trouble::Append(AppendError::Closed | AppendError::Unknown { .. })
         | Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
+        Trouble::Database(error) if is_cut_off(error) => 1,
         Trouble::Append(error @ AppendError::TooLarge { .. }) => return bad_input(error.to_string()),
         Trouble::Time(_) => return bad_input(trouble.to_string()),
         trouble => return Error::new(chain(trouble)),
@@ -81,6 +82,12 @@ pub fn trouble(trouble: &Trouble) -> Error {
         extensions.set("code", code::UNAVAILABLE);
         extensions.set(RETRY_AFTER, Duration::from_secs(retry_after).as_secs());
     })
+}
+
+/// Whether Postgres, or a pooler in its place, says that it is going, or is not there: classes 08 and 57P of SQLSTATE.
+fn is_cut_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
 }
 
 #[allow(clippy::needless_pass_by_value)] // it is what map_err hands over

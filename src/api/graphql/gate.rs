@@ -16,10 +16,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::graphql::answer::{Answer, code};
-use crate::api::graphql::socket::Seats;
+use crate::api::graphql::items::{Item, LastCursor, items};
+use crate::api::graphql::seats::Seats;
 use crate::clock::Clock;
 
-/// Who asks. The schema finds this value in its context; equal values are one viewer, with one count of sockets.
+/// Who asks. The schema finds this value in its context; equal values are one viewer, with one count of connections.
 pub trait Viewer: Clone + Eq + Hash + Send + Sync + 'static {}
 
 impl<V: Clone + Eq + Hash + Send + Sync + 'static> Viewer for V {}
@@ -42,11 +43,11 @@ pub struct Timers {
     pub execution: Duration,
     /// For a new socket's `connection_init`.
     pub init: Duration,
-    /// Between two pings that we send.
+    /// Between two pings that we send; for an event stream, how long nothing is said before a comment.
     pub ping_every: Duration,
     /// For the pong to each of them.
     pub pong: Duration,
-    /// Between two looks at whether a socket's token still opens.
+    /// Between two looks at whether the token of a socket or a stream still opens.
     pub recheck_every: Duration,
     /// For a peer to take one message off our hands.
     pub write: Duration,
@@ -67,7 +68,7 @@ impl Default for Timers {
     }
 }
 
-/// What stands before the schema, for HTTP and for sockets alike.
+/// What stands before the schema, for every transport alike.
 pub struct Gate<E, V> {
     schema: E,
     authenticate: Authenticate<V>,
@@ -123,6 +124,12 @@ impl<E: Executor, V: Viewer> Gate<E, V> {
         self
     }
 
+    /// How long a connection may take nothing of what is written, whatever is written: a socket's peer is noticed by
+    /// half of it, and may come for its farewell in the other half.
+    pub fn patience(&self) -> Duration {
+        2 * self.timers.write
+    }
+
     /// Returns when the last socket has closed; to be awaited after the shutdown was called.
     pub async fn drained(&self) {
         self.sockets.close();
@@ -169,11 +176,24 @@ impl<E: Executor, V: Viewer> Gate<E, V> {
         answer
     }
 
-    /// The answers of a subscription, each made when it is asked for.
-    pub(super) fn subscribe(&self, viewer: &V, request: Request) -> BoxStream<'static, Answer> {
-        let responses = self.schema.execute_stream(self.furnished(viewer, request), None);
+    /// The items of a subscription, each made when it is asked for. `seen` is the last cursor of a client that was cut.
+    pub(super) fn subscribe(&self, viewer: &V, request: Request, seen: Option<String>) -> BoxStream<'static, Item> {
+        let last = LastCursor::behind(seen);
+        let responses = self.schema.execute_stream(self.furnished(viewer, request.data(last.clone())), None);
         let responses = AssertUnwindSafe(responses).catch_unwind();
-        responses.map(|response| response.map_or_else(|panic| Answer::panicked(&*panic), Answer::from)).boxed()
+        items(responses.map(|response| response.map_or_else(|panic| Answer::panicked(&*panic), Answer::from)), last)
+    }
+
+    /// Returns once `token` no longer opens for `viewer`. Nothing is held against it while nobody can tell.
+    pub(super) async fn revoked(&self, viewer: &V, token: &str) {
+        loop {
+            tokio::time::sleep(self.timers.recheck_every).await;
+            match self.authenticate(Some(token.to_owned())).await {
+                Ok(still) if still == *viewer => {}
+                Err(Denied::Unavailable { .. }) => {}
+                Ok(_) | Err(Denied::Unknown) => return,
+            }
+        }
     }
 
     fn furnished(&self, viewer: &V, request: Request) -> Request {

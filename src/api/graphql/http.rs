@@ -1,4 +1,5 @@
-//! GraphQL over HTTP: `POST /graphql` executes, and nothing else does.
+//! GraphQL over HTTP: `POST /graphql` executes, and nothing else does. What is subscribed to, and whatever else the client
+//! wants so, is answered as a stream of events ([`sse`](super::sse)).
 //!
 //! `GET /graphql` is the door of sockets and, for a browser, the `GraphiQL` page. It never executes: a query in an
 //! address would lie in histories and access logs, words and all. Refusals are GraphQL answers too:
@@ -9,14 +10,16 @@
 //! | 401 | no token, or none that opens |
 //! | 403 | the page that asks is of a foreign origin |
 //! | 405 | anything but POST, and GET for a page or a socket |
-//! | 406 | neither form of answer is wanted |
+//! | 406 | no form of answer is wanted that we have |
 //! | 408 | the body does not arrive |
 //! | 413 | the body is over 256 KiB |
 //! | 415 | the body is not `application/json` in UTF-8 |
-//! | 503 | overloaded; `Retry-After` says for how long |
+//! | 429 | this account asks for more than it may in a minute, or has 16 sockets and streams open |
+//! | 503 | overloaded, or going away; `Retry-After` says for how long |
 //! | 504 | not answered in time |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request};
@@ -37,16 +40,18 @@ use tower_http::cors::CorsLayer;
 use crate::api::graphql::answer::{Answer, code};
 use crate::api::graphql::gate::{Denied, Gate, Viewer, bearer};
 use crate::api::graphql::limits::{self, BODY_BYTES_MAX};
-use crate::api::graphql::media::{Media, sends_json, wants_page};
+use crate::api::graphql::media::{Media, Streamed, sends_json, wants_page};
 use crate::api::graphql::question::Question;
-use crate::api::graphql::{graphiql, socket};
+use crate::api::graphql::seats::SEATS_MAX;
+use crate::api::graphql::sse::{LAST_EVENT_ID, Subscriber, last_event_id};
+use crate::api::graphql::{graphiql, socket, sse};
 
 /// `/graphql` and `/graphiql/…`.
 pub fn router<E: Executor, V: Viewer>(gate: Arc<Gate<E, V>>) -> Router {
     let pages = CorsLayer::new()
         .allow_origin(gate.foreign_origins().to_vec())
         .allow_methods([Method::POST])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE]);
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, LAST_EVENT_ID]);
     Router::new()
         .route("/graphql", get(open::<E, V>).post(execute::<E, V>).fallback(other))
         .route("/graphiql/{*path}", get(graphiql::file))
@@ -55,19 +60,35 @@ pub fn router<E: Executor, V: Viewer>(gate: Arc<Gate<E, V>>) -> Router {
 }
 
 async fn execute<E: Executor, V: Viewer>(State(gate): State<Arc<Gate<E, V>>>, request: HttpRequest) -> Response {
-    let media = Media::wanted(request.headers());
-    let answered = match media {
-        Some(_) => answer(&gate, request).await,
-        None => Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, code::BAD_REQUEST, "take application/json")),
+    let (media, streamed) = (Media::wanted(request.headers()), Streamed::wanted(request.headers()));
+    let reply = match (media, streamed) {
+        (None, Streamed::Nothing) => {
+            let message = "take application/json or text/event-stream";
+            Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, code::BAD_REQUEST, message))
+        }
+        _ => reply(&gate, request, streamed).await,
     };
+    // A refusal has its status, which a client understands that takes nothing but streams.
     let media = media.unwrap_or(Media::Json);
-    match answered {
-        Ok(answer) => render(&answer, status(&answer, media), media),
+    match reply {
+        Ok(Reply::Stream(stream)) => stream,
+        Ok(Reply::Once(answer)) if streamed == Streamed::Everything => sse::once(&gate, &answer),
+        Ok(Reply::Once(answer)) => render(&answer, status(&answer, media), media),
         Err(refusal) => refusal.render(media),
     }
 }
 
-async fn answer<E: Executor, V: Viewer>(gate: &Gate<E, V>, request: HttpRequest) -> Result<Answer, Refusal> {
+/// What a GraphQL request comes to.
+enum Reply {
+    Once(Answer),
+    Stream(Response),
+}
+
+async fn reply<E: Executor, V: Viewer>(
+    gate: &Arc<Gate<E, V>>,
+    request: HttpRequest,
+    streamed: Streamed,
+) -> Result<Reply, Refusal> {
     if !gate.admits_origin(request.headers()) {
         return Err(Refusal::foreign());
     }
@@ -75,17 +96,28 @@ async fn answer<E: Executor, V: Viewer>(gate: &Gate<E, V>, request: HttpRequest)
         let message = "send the request as application/json in UTF-8";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code::BAD_REQUEST, message));
     }
-    let viewer = gate.authenticate(bearer(request.headers())).await.map_err(Refusal::denied)?;
+    let token = bearer(request.headers());
+    let viewer = gate.authenticate(token.clone()).await.map_err(Refusal::denied)?;
+    let seen = last_event_id(request.headers());
     let mut request = Request::from(read(gate, request).await?);
     let answer = match limits::admit(&mut request) {
         Err(refused) => Answer::from_error(refused),
+        Ok(OperationType::Subscription) if streamed != Streamed::Nothing => {
+            if gate.shutdown.is_cancelled() {
+                return Err(Refusal::going_away());
+            }
+            let seat = gate.seats.take(&viewer).ok_or_else(Refusal::crowded)?;
+            let subscriber = Subscriber { viewer, token: token.unwrap_or_default(), seat, seen };
+            return Ok(Reply::Stream(subscriber.follow(gate.clone(), request)));
+        }
         Ok(OperationType::Subscription) => {
-            Answer::refused(code::BAD_REQUEST, "subscribe over a WebSocket at this address, by graphql-transport-ws")
+            let message = "subscribe with Accept: text/event-stream, or over a WebSocket by graphql-transport-ws";
+            Answer::refused(code::BAD_REQUEST, message)
         }
         Ok(OperationType::Query | OperationType::Mutation) => gate.execute(&viewer, request).await,
     };
     answer.count();
-    Ok(answer)
+    Ok(Reply::Once(answer))
 }
 
 async fn read<E: Executor, V: Viewer>(gate: &Gate<E, V>, request: HttpRequest) -> Result<Question, Refusal> {
@@ -147,6 +179,16 @@ impl Refusal {
 
     fn foreign() -> Self {
         Self::new(StatusCode::FORBIDDEN, code::FORBIDDEN, "pages of this origin may not call")
+    }
+
+    fn crowded() -> Self {
+        let message = format!("you have {SEATS_MAX} sockets and streams open already");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code::TOO_MANY_SUBSCRIPTIONS, message)
+    }
+
+    fn going_away() -> Self {
+        let answer = Answer::unavailable("the server goes away: connect again", Duration::from_secs(1));
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, answer }
     }
 
     fn denied(denied: Denied) -> Self {

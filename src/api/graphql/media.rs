@@ -3,7 +3,10 @@
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The two forms of a GraphQL answer. They hold the same JSON and differ in what the status code means.
+const GRAPHQL: &[&str] = &["application/graphql-response+json"];
+const JSON: &[&str] = &["application/json", "application/*", "*/*"];
+
+/// The two forms of a single GraphQL answer. They hold the same JSON and differ in what the status code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     /// `application/graphql-response+json`: the status tells whether the request was well formed.
@@ -19,11 +22,7 @@ impl Media {
         if !headers.contains_key(ACCEPT) {
             return Some(Self::Json);
         }
-        let weight = |media: &str| {
-            ranges(headers, &ACCEPT).filter(|(name, _)| name == media).map(|(_, weight)| weight).fold(0.0, f32::max)
-        };
-        let graphql = weight("application/graphql-response+json");
-        let json = ["application/json", "application/*", "*/*"].map(weight).into_iter().fold(0.0, f32::max);
+        let (graphql, json) = (weight(headers, GRAPHQL), weight(headers, JSON));
         match () {
             () if graphql > 0.0 && graphql >= json => Some(Self::Graphql),
             () if json > 0.0 => Some(Self::Json),
@@ -36,6 +35,27 @@ impl Media {
             Self::Graphql => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
         })
+    }
+}
+
+/// What a client takes as a stream of events. It must name `text/event-stream`: who takes anything expects an answer
+/// that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Streamed {
+    Nothing,
+    /// What has no other form here. Queries and mutations it would as soon have answered in one of the others.
+    Subscriptions,
+    Everything,
+}
+
+impl Streamed {
+    pub fn wanted(headers: &HeaderMap) -> Self {
+        let events = weight(headers, &["text/event-stream"]);
+        match weight(headers, GRAPHQL).max(weight(headers, JSON)) {
+            _ if events == 0.0 => Self::Nothing,
+            single if single < events => Self::Everything,
+            _ => Self::Subscriptions,
+        }
     }
 }
 
@@ -53,6 +73,12 @@ pub(super) fn sends_json(headers: &HeaderMap) -> bool {
 /// Whether the client is a browser that opens a page.
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     ranges(headers, &ACCEPT).any(|(name, weight)| name == "text/html" && weight > 0.0)
+}
+
+/// How gladly the client takes one of these media ranges.
+fn weight(headers: &HeaderMap, media: &[&str]) -> f32 {
+    let named = ranges(headers, &ACCEPT).filter(|(name, _)| media.contains(&name.as_str()));
+    named.map(|(_, weight)| weight).fold(0.0, f32::max)
 }
 
 /// The media ranges of a header, lower case, each with its weight.
@@ -80,6 +106,17 @@ mod tests {
         assert_eq!(wanted("application/graphql-response+json;q=0.5, application/json"), Some(Media::Json));
         assert_eq!(wanted("application/graphql-response+json;q=0, */*;q=0.1"), Some(Media::Json));
         assert_eq!(wanted("text/plain"), None);
+    }
+
+    #[test]
+    fn who_takes_a_stream_names_it() {
+        let wanted = |accept: &'static str| Streamed::wanted(&headers(&ACCEPT, accept));
+        assert_eq!(Streamed::wanted(&HeaderMap::new()), Streamed::Nothing);
+        assert_eq!(wanted("*/*"), Streamed::Nothing);
+        assert_eq!(wanted("text/event-stream;q=0"), Streamed::Nothing);
+        assert_eq!(wanted("application/json, text/event-stream"), Streamed::Subscriptions);
+        assert_eq!(wanted("text/event-stream, multipart/mixed"), Streamed::Everything);
+        assert_eq!(wanted("text/event-stream, application/json;q=0.9"), Streamed::Everything);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP and over WebSocket.
+//! GraphQL over HTTP, as Server-Sent Events and over WebSocket.
 //!
 //! Everything enters through a [`gate::Gate`]: who asks, from which origin, how much at once and for how long. Behind
 //! it the schema sees only requests that have a viewer and a bounded size. [`http::router`] mounts it.
@@ -19,6 +19,7 @@ mod graphiql;
 pub mod http;
 mod id;
 mod input;
+pub mod items;
 pub mod limits;
 mod loader;
 mod media;
@@ -32,6 +33,8 @@ mod question;
 mod scalar;
 pub mod schema;
 mod search;
+mod seats;
 pub mod socket;
+mod sse;
 mod subscription;
 mod usage;

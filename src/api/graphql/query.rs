@@ -17,7 +17,7 @@ use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::usage::{self, CostDimension, CostReport, TimeRange};
 use crate::event::Position;
 use crate::projection;
-use crate::service::{AUDIT, CONVERSATION, USAGE};
+use crate::service::{AUDIT, CONVERSATION, Progress, USAGE};
 
 /// Whatever has an id of its own.
 #[derive(Interface)]
@@ -204,11 +204,13 @@ pub struct ProjectionStatus {
     pub head: BigInt,
     pub lag_events: BigInt,
     pub lag_ms: BigInt,
+    /// Events folded a second, lately.
+    pub rate: f64,
     pub error: Option<String>,
 }
 
-impl From<projection::Status> for ProjectionStatus {
-    fn from(status: projection::Status) -> Self {
+impl From<Progress> for ProjectionStatus {
+    fn from(Progress { status, rate }: Progress) -> Self {
         Self {
             name: status.name,
             state: status.state.into(),
@@ -216,6 +218,7 @@ impl From<projection::Status> for ProjectionStatus {
             head: status.head.into(),
             lag_events: BigInt(status.lag_events),
             lag_ms: BigInt(status.lag_ms),
+            rate,
             error: status.error,
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Caller, Served};
+use crate::support::sse::Events;
 
 #[tokio::test]
 async fn a_conversation_is_started_told_branched_and_read() {
@@ -175,4 +176,27 @@ async fn every_switch_turns_on_and_off() {
         events["events"]["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["kind"].as_str()).collect();
     assert_eq!(kinds.len(), 22, "{kinds:?}");
     assert_eq!(&kinds[..2], ["subject_key.created", "account.registered"]);
+}
+
+#[tokio::test]
+async fn projections_are_watched_over_a_stream_and_counted() {
+    let served = Served::start().await;
+    let ann = served.caller("ann@example.org").await;
+    let fields = "name state position head lagEvents lagMs rate error";
+    let listed = ann.get(&format!("{{ projections {{ {fields} }} }}"), json!({})).await["projections"].take();
+    let request = served.client.post(&served.url).bearer_auth(&ann.token).header("accept", "text/event-stream");
+    let query = json!({"query": format!("subscription {{ projections {{ {fields} }} }}")});
+    let mut events = Events::of(request.json(&query).send().await.expect("a stream"));
+    let mut names = Vec::new();
+    while names.len() < listed.as_array().expect("a list").len() {
+        let event = events.next().await.expect("an event");
+        assert_eq!(event.id, None, "there is nothing to resume");
+        let answer: Value = serde_json::from_str(&event.data).expect("JSON");
+        let status = &answer["data"]["projections"];
+        assert!(status["rate"].is_f64() && status["position"].is_i64(), "{answer}");
+        names.push(status["name"].clone());
+    }
+    assert!(listed.as_array().expect("a list").iter().all(|status| names.contains(&status["name"])), "{names:?}");
+    let metrics = served.client.get(served.url.replace("/graphql", "/metrics")).send().await.expect("metrics");
+    assert!(metrics.text().await.expect("text").contains("projection_rate{projection=\"conversation\"}"));
 }

@@ -23,7 +23,7 @@ fn the_schema_is_the_one_that_is_committed() {
 }
 
 #[tokio::test]
-async fn graphql_http_and_graphql_ws_agree_with_the_real_schema() {
+async fn foreign_clients_agree_with_the_real_schema() {
     let served = Served::start().await;
     let ann = served.caller("ann@example.org").await;
     let conversation = ann.conversation(json!({"title": "Clients"})).await;
@@ -31,4 +31,5 @@ async fn graphql_http_and_graphql_ws_agree_with_the_real_schema() {
     let report = node::run("audit.mjs", &served.url, &ann.token).await;
     assert!(report.contains("MUST: 13 audits, 0 failed"), "{report}");
     node::run("socket.mjs", &served.url, &ann.token).await;
+    node::run("sse.mjs", &served.url, &ann.token).await;
 }

@@ -1,8 +1,9 @@
-//! The use cases on a real Postgres: racing, watching, importing, and who sees what.
+//! The use cases on a real Postgres: racing, watching, importing, how views go on, and who sees what.
 
 mod import;
 mod isolation;
 mod opened;
+mod progress;
 mod racing;
 mod scan;
 mod watch;

@@ -1,6 +1,8 @@
 //! What the tests stand on.
 
+pub mod pooler;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod service;
+pub mod sse;

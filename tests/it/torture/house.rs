@@ -18,6 +18,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::support::pooler::Pooler;
 use crate::support::postgres::{TestDatabase, empty};
 use crate::support::proxy::Proxy;
 
@@ -37,10 +38,12 @@ pub struct House {
     address: watch::Sender<SocketAddr>,
 }
 
-/// A Postgres that runs already. The server goes there by the proxy, everybody else directly.
+/// A Postgres that runs already. The server goes there by the proxy; commands go directly, or with it where a pooler
+/// stands before the proxy.
 struct Beside {
     database: TestDatabase,
     proxy: Proxy,
+    pooler: Option<Pooler>,
 }
 
 impl House {
@@ -55,7 +58,16 @@ impl House {
         let turn = turn().await;
         let database = empty().await;
         let proxy = Proxy::before(database.owner_options()).await;
-        Self::begin(turn, Some(Beside { database, proxy })).await
+        Self::begin(turn, Some(Beside { database, proxy, pooler: None })).await
+    }
+
+    /// A new ledger in a Postgres that others run, behind a pooler in transaction mode.
+    pub async fn build_pooled() -> Self {
+        let turn = turn().await;
+        let database = empty().await;
+        let proxy = Proxy::before(database.owner_options()).await;
+        let pooler = Some(Pooler::before(&proxy.options()).await);
+        Self::begin(turn, Some(Beside { database, proxy, pooler })).await
     }
 
     async fn begin(turn: File, beside: Option<Beside>) -> Self {
@@ -78,10 +90,17 @@ impl House {
     }
 
     pub async fn start(&mut self) {
+        let (server, address) = self.serve().await;
+        self.server = Some(server);
+        self.address.send_replace(address);
+    }
+
+    /// One more server, which is killed when it is dropped, and where it answers.
+    pub async fn serve(&self) -> (Child, SocketAddr) {
         let log = File::options().create(true).append(true).open(self.top.path().join("serve.log")).expect("a log");
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         if let Some(beside) = &self.beside {
-            command.arg("--database-url").arg(beside.proxy.url());
+            command.arg("--database-url").arg(beside.way_of_server());
         }
         let mut server = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the program");
         let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
@@ -95,8 +114,7 @@ impl House {
         });
         let address = address.await.expect("the program answers in time");
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.server = Some(server);
-        self.address.send_replace(address);
+        (server, address)
     }
 
     /// A second server on the same database, to which callers turn from now on.
@@ -194,7 +212,12 @@ impl House {
 
     /// What `verify` says of the log.
     pub async fn verify(&self) -> Value {
-        let output = self.run(&["verify", "--json"]).await;
+        self.told(&["verify"]).await
+    }
+
+    /// What a command says that comes to a good end.
+    pub async fn told(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat()).await;
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
@@ -210,7 +233,7 @@ impl House {
     async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
         if let Some(beside) = &self.beside {
-            command.arg("--database-url").arg(beside.database.owner_options().to_url_lossy().as_str());
+            command.arg("--database-url").arg(beside.way_of_commands());
         }
         command.output().await.expect("the program")
     }
@@ -236,6 +259,17 @@ impl House {
         let log = self.whole_log();
         let lines: Vec<_> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Beside {
+    fn way_of_server(&self) -> String {
+        self.pooler.as_ref().map_or_else(|| self.proxy.url(), Pooler::url)
+    }
+
+    fn way_of_commands(&self) -> String {
+        let directly = || self.database.owner_options().to_url_lossy().into();
+        self.pooler.as_ref().map_or_else(directly, Pooler::url)
     }
 }
 

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::house::House;
@@ -180,6 +181,37 @@ async fn callers_hang_up_midway() {
     scene.check(&desk.history, watching).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PgBouncer 1.21 or newer: tests/pgbouncer/build.sh builds one"]
+async fn a_pooler_in_transaction_mode_stands_between() {
+    let mut scene = Scene::set_in(House::build_pooled().await, "pooler").await;
+    let (other, elsewhere) = scene.house.serve().await;
+    let load = scene.load().await;
+    // What is appended at one server is shown by another, to whom nobody rings.
+    let (moves, place) = watch::channel(elsewhere);
+    let watching = Subscriber::start(scene.accounts[0].clone(), place, None);
+
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/chatgpt/librechat-chatgpt-tree.json");
+    scene.house.token("third@example.org").await;
+    for appends in [12, 0] {
+        let report = scene.house.told(&["import", file, "--account", "third@example.org"]).await;
+        assert_eq!(report["total"]["appended"].as_u64(), Some(appends), "{report}");
+    }
+    faults::cut_behind_a_query(&scene.house, &load.history, &mut scene.choices).await;
+    scene.house.told(&["rebuild"]).await;
+    sleep(AFTERMATH).await;
+    let history = load.heal().await;
+    assert!(history.acknowledged() > 100, "{} appends only", history.acknowledged());
+    assert_eq!(scene.house.logged("a pooler stands before the database"), 2, "each server knows what is before it");
+
+    // It goes on where the other server leaves it.
+    let watched = scene.accounts[0].viewer(elsewhere).await;
+    watching.come_to(checkers::last_of(&mut scene.house.database().await, watched).await).await;
+    moves.send_replace(*scene.house.address().borrow());
+    drop(other);
+    scene.check(&history, watching).await;
+}
+
 /// What is done to the way to Postgres.
 enum Trial {
     Cut,
@@ -246,8 +278,7 @@ impl Scene {
         checkers::words_are_as_said(&events, history);
 
         let watched = self.accounts[0].viewer(address).await;
-        let sql = "SELECT max(position) FROM event WHERE owner_id = $1";
-        let last = sqlx::query_scalar(sql).bind(watched).fetch_one(&mut database).await.expect("the log");
+        let last = checkers::last_of(&mut database, watched).await;
         let seen = watching.end(last).await;
         checkers::seen_is_the_log(&mut database, watched, &seen).await;
         checkers::nobody_sits_in_a_transaction(&mut database).await;

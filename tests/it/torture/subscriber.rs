@@ -1,4 +1,5 @@
-//! One who watches through all of it: cut off, it goes on behind the last event that it saw.
+//! One who watches through all of it: cut off, it goes on behind the last event that it saw, by a socket and by a stream
+//! in turn.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::wire::{Caller, Shown};
+use super::wire::{Caller, Shown, Transport};
 
 pub struct Subscriber {
     seen: Arc<Mutex<Seen>>,
@@ -22,7 +23,7 @@ pub struct Subscriber {
 struct Seen {
     /// Position and id of each event, as it came.
     events: Vec<(i64, Uuid)>,
-    /// How often a socket was left, to go on with another.
+    /// How often it left, to go on another way.
     departures: usize,
 }
 
@@ -41,14 +42,19 @@ impl Subscriber {
 
     /// What it has seen when it has come to `last`, or did not come there within half a minute.
     pub async fn end(self, last: i64) -> Vec<(i64, Uuid)> {
+        self.come_to(last).await;
+        self.task.abort();
+        self.seen().events.clone()
+    }
+
+    /// Waits until it has come to `last`, or did not within half a minute: the checker says what is missing.
+    pub async fn come_to(&self, last: i64) {
         let reached = async {
             while self.seen().events.last().is_none_or(|seen| seen.0 < last) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        let _ = timeout(Duration::from_secs(30), reached).await; // the checker says what is missing
-        self.task.abort();
-        self.seen().events.clone()
+        let _ = timeout(Duration::from_secs(30), reached).await;
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -63,9 +69,10 @@ async fn run(
     seen: Arc<Mutex<Seen>>,
 ) {
     let mut last: Option<String> = None;
-    loop {
+    // A cursor is the same whichever way it came.
+    for by in [Transport::Socket, Transport::Stream].into_iter().cycle() {
         let at = *address.borrow();
-        let Some(mut watch) = caller.watch(at, last.as_deref()).await else {
+        let Some(mut watch) = caller.watch(at, by, last.as_deref()).await else {
             sleep(Duration::from_millis(50)).await;
             continue;
         };

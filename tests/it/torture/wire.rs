@@ -1,4 +1,4 @@
-//! GraphQL as a client speaks it, over HTTP and over a socket.
+//! GraphQL as a client speaks it, over HTTP, over a socket and by a stream of events.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
+
+use crate::support::sse::Events;
 
 const APPEND: &str = "mutation ($input: AppendMessageInput!) { appendMessage(input: $input) { __typename \
      ... on MessageDone { position message { id } } ... on MessageAlreadyDone { position message { id } } \
@@ -109,15 +111,34 @@ impl Caller {
         Some(answer["data"].take())
     }
 
-    /// A socket that watches the caller's events after a cursor.
-    pub async fn watch(&self, at: SocketAddr, after: Option<&str>) -> Option<Watch> {
+    /// Watches the caller's events after a cursor.
+    pub async fn watch(&self, at: SocketAddr, by: Transport, after: Option<&str>) -> Option<Watch> {
+        match by {
+            Transport::Socket => self.watch_by_socket(at, after).await,
+            Transport::Stream => self.watch_by_stream(at, after).await,
+        }
+    }
+
+    async fn watch_by_socket(&self, at: SocketAddr, after: Option<&str>) -> Option<Watch> {
         let mut request = format!("ws://{at}/graphql").into_client_request().ok()?;
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().ok()?);
-        let mut watch = Watch(connect_async(request).await.ok()?.0);
-        watch.say(&json!({ "type": "connection_init", "payload": { "token": self.token } })).await?;
+        let mut socket = connect_async(request).await.ok()?.0;
+        say(&mut socket, &json!({ "type": "connection_init", "payload": { "token": self.token } })).await?;
         let payload = json!({ "query": WATCH, "variables": { "after": after } });
-        watch.say(&json!({ "type": "subscribe", "id": "events", "payload": payload })).await?;
-        Some(watch)
+        say(&mut socket, &json!({ "type": "subscribe", "id": "events", "payload": payload })).await?;
+        Some(Watch::Socket(Box::new(socket)))
+    }
+
+    /// As a client does that knows nothing of cursors: the same request again, and the last id beside it.
+    async fn watch_by_stream(&self, at: SocketAddr, after: Option<&str>) -> Option<Watch> {
+        let request = self.http.post(format!("http://{at}/graphql")).bearer_auth(&self.token).timeout(Duration::MAX);
+        let request = request.header("accept", "text/event-stream").json(&json!({ "query": WATCH }));
+        let request = match after {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        let response = request.send().await.ok()?;
+        response.status().is_success().then(|| Watch::Stream(Events::of(response)))
     }
 }
 
@@ -128,34 +149,57 @@ pub struct Shown {
     pub cursor: String,
 }
 
-pub struct Watch(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// How events are watched.
+#[derive(Debug, Clone, Copy)]
+pub enum Transport {
+    Socket,
+    Stream,
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub enum Watch {
+    Socket(Box<Socket>),
+    Stream(Events),
+}
 
 impl Watch {
-    /// The next event; none when the socket or the subscription has ended.
+    /// The next event; none when the subscription or what carries it has ended.
     pub async fn next(&mut self) -> Option<Shown> {
-        loop {
-            let Message::Text(text) = self.0.next().await?.ok()? else { continue };
-            let message: Value = serde_json::from_str(&text).ok()?;
-            match message["type"].as_str()? {
-                "next" => {
-                    let payload = &message["payload"];
-                    let event = &payload["data"]["events"];
-                    return Some(Shown {
-                        position: number(&event["position"])?,
-                        event: named(event["id"].as_str()?)?,
-                        cursor: payload["extensions"]["cursor"].as_str()?.to_owned(),
-                    });
+        match self {
+            Self::Socket(socket) => loop {
+                let Message::Text(text) = socket.next().await?.ok()? else { continue };
+                let message: Value = serde_json::from_str(&text).ok()?;
+                match message["type"].as_str()? {
+                    "next" => return Shown::in_answer(&message["payload"]),
+                    "ping" => say(socket, &json!({ "type": "pong" })).await?,
+                    "error" | "complete" => return None,
+                    _ => {}
                 }
-                "ping" => self.say(&json!({ "type": "pong" })).await?,
-                "error" | "complete" => return None,
-                _ => {}
+            },
+            Self::Stream(events) => {
+                let event = events.next().await?;
+                let shown = Shown::in_answer(&serde_json::from_str(&event.data).ok()?)?;
+                assert_eq!(event.id.as_ref(), Some(&shown.cursor), "an event's id is its cursor");
+                Some(shown)
             }
         }
     }
+}
 
-    async fn say(&mut self, message: &Value) -> Option<()> {
-        self.0.send(Message::text(message.to_string())).await.ok()
+impl Shown {
+    fn in_answer(answer: &Value) -> Option<Self> {
+        let event = &answer["data"]["events"];
+        Some(Self {
+            position: number(&event["position"])?,
+            event: named(event["id"].as_str()?)?,
+            cursor: answer["extensions"]["cursor"].as_str()?.to_owned(),
+        })
     }
+}
+
+async fn say(socket: &mut Socket, message: &Value) -> Option<()> {
+    socket.send(Message::text(message.to_string())).await.ok()
 }
 
 /// The last of the ids that an id of the API carries: of what it names, behind that of whose it is.

@@ -20,6 +20,12 @@ async fn graphql_ws_agrees_with_our_socket() {
     run("socket.mjs", &toy.url(), TOKEN).await;
 }
 
+#[tokio::test]
+async fn graphql_sse_agrees_with_our_streams() {
+    let toy = Toy::start().await;
+    run("sse.mjs", &toy.url(), TOKEN).await;
+}
+
 /// Runs a script of `tests/node` against a server, and gives back what it printed.
 pub async fn run(script: &str, url: &str, token: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");

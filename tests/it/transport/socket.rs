@@ -264,7 +264,7 @@ async fn a_shutdown_lets_answers_go_and_then_closes() {
     assert_eq!(late.closed().await.0, 1001);
 }
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Toy {
     fn upgrade(&self) -> Request {
@@ -273,12 +273,12 @@ impl Toy {
         request
     }
 
-    async fn connect(&self) -> Client {
+    pub async fn connect(&self) -> Client {
         Client(connect_async(self.upgrade()).await.unwrap().0)
     }
 
     /// How many items were made once no more are.
-    async fn stalled(&self) -> usize {
+    pub async fn stalled(&self) -> usize {
         let mut before = 0;
         loop {
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -289,7 +289,7 @@ impl Toy {
         }
     }
 
-    async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         let mut client = self.connect().await;
         client.init().await;
         assert_eq!(client.hear().await, json!({"type": "connection_ack"}));
@@ -302,7 +302,7 @@ impl Client {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn init(&mut self) {
+    pub async fn init(&mut self) {
         self.say(&json!({"type": "connection_init", "payload": {"token": TOKEN}})).await;
     }
 
@@ -324,7 +324,7 @@ impl Client {
     }
 
     /// The code and reason of the close, whatever is said before.
-    async fn closed(&mut self) -> (u16, String) {
+    pub async fn closed(&mut self) -> (u16, String) {
         let closing = async {
             loop {
                 match self.0.next().await {

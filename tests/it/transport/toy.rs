@@ -13,8 +13,9 @@ use async_graphql::{
     SimpleObject, Subscription,
 };
 use convoledger::api::graphql::gate::{Denied, Gate, Timers};
-use convoledger::api::graphql::socket::LastCursor;
+use convoledger::api::graphql::items::LastCursor;
 use convoledger::api::graphql::{http, limits};
+use convoledger::api::patient::Patient;
 use futures::Stream;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +64,7 @@ impl Toy {
         let gate = Arc::new(gate);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = http::router(gate.clone());
+        let (listener, router) = (Patient::new(listener, gate.patience()), http::router(gate.clone()));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, gate, shutdown, bumps, produced, tokens }
     }
@@ -181,6 +182,7 @@ impl Events {
         let (to, size, every_ms) = (to.unwrap_or(i64::MAX), size.unwrap_or_default(), every_ms.unwrap_or(1));
         let last = context.data_unchecked::<LastCursor>().clone();
         let produced = self.0.clone();
+        let after = last.seen().map(|cursor| Cursor(cursor[1..].parse().unwrap())).or(after);
         futures::stream::unfold(after.map_or(0, |cursor| cursor.0) + 1, move |position| {
             let (last, produced) = (last.clone(), produced.clone());
             async move {

@@ -20,14 +20,12 @@
 //! | 4408 | no `connection_init` in 10 s, or no pong |
 //! | 4409 | an operation with this id is running |
 //! | 4410 | too slow: a write stalled for 10 s. With one subscription the reason is `{"cursor": "…"}`, where to resume |
-//! | 4429 | a second `connection_init`, or more than 16 sockets of one viewer |
+//! | 4429 | a second `connection_init`, or more than 16 sockets and event streams of one viewer |
 //! | 4503 | the token cannot be checked right now |
 
 mod close;
-mod cursor;
 mod message;
 mod operation;
-mod seats;
 mod session;
 mod writer;
 
@@ -38,9 +36,6 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use futures::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
-
-pub use self::cursor::LastCursor;
-pub(super) use self::seats::Seats;
 
 use self::close::Close;
 use self::operation::Subscriptions;

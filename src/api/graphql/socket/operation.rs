@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use async_graphql::{Executor, Request, Value};
+use async_graphql::{Executor, Request};
 use futures::StreamExt as _;
 
-use super::cursor::LastCursor;
 use super::message::FromServer;
 use super::writer::Sender;
 use crate::api::graphql::answer::Answer;
 use crate::api::graphql::gate::{Gate, Viewer};
+use crate::api::graphql::items::Item;
 
 #[derive(Default)]
 pub(super) struct Operation {
@@ -64,19 +64,12 @@ impl Operation {
         sender: Sender,
         _subscribed: Subscribed,
     ) {
-        let cursor = LastCursor::default();
-        let mut answers = gate.subscribe(&viewer, request.data(cursor.clone()));
-        while let Some(mut answer) = answers.next().await {
-            // An item that could not be shown ends the subscription: to go on would be a hole that nobody sees, and
-            // the client can resume before it.
-            if answer.data.as_ref().is_none_or(|data| *data == Value::Null) {
-                return self.fail(&answer, &sender).await;
+        let mut items = gate.subscribe(&viewer, request, None);
+        while let Some(item) = items.next().await {
+            match item {
+                Item::Shown { answer, cursor } => self.next(&answer, cursor, &sender).await,
+                Item::Failed(answer) => return self.fail(&answer, &sender).await,
             }
-            let cursor = cursor.get();
-            if let Some(cursor) = &cursor {
-                answer.extensions.insert("cursor".to_owned(), Value::from(cursor.as_str()));
-            }
-            self.next(&answer, cursor, &sender).await;
         }
         self.complete(&sender).await;
     }
@@ -111,7 +104,6 @@ impl Subscriptions {
     /// One more, until what is returned is dropped.
     pub fn enter(&self) -> Subscribed {
         self.0.fetch_add(1, SeqCst);
-        metrics::gauge!("graphql_subscriptions").increment(1);
         Subscribed(self.clone())
     }
 
@@ -126,6 +118,5 @@ pub(super) struct Subscribed(Subscriptions);
 impl Drop for Subscribed {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, SeqCst);
-        metrics::gauge!("graphql_subscriptions").decrement(1);
     }
 }

@@ -17,12 +17,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout
 use super::close::Close;
 use super::message::{FromClient, FromServer};
 use super::operation::{Operation, Subscriptions};
-use super::seats::SOCKETS_MAX;
 use super::writer::Sender;
 use crate::api::graphql::answer::{Answer, code};
 use crate::api::graphql::gate::{Denied, Gate, Viewer, bearer_token};
 use crate::api::graphql::limits::{self, MESSAGE_BYTES_MAX};
 use crate::api::graphql::question::Question;
+use crate::api::graphql::seats::SEATS_MAX;
 
 /// Operations that one socket runs at once.
 const OPERATIONS_MAX: usize = 32;
@@ -73,13 +73,13 @@ impl<E: Executor, V: Viewer> Session<E, V> {
             },
         };
         let Some(_seat) = self.gate.seats.take(&client.viewer) else {
-            return Some(Close::new(4429, format!("you have {SOCKETS_MAX} sockets open already")));
+            return Some(Close::new(4429, format!("you have {SEATS_MAX} sockets and streams open already")));
         };
         self.sender.control(FromServer::ConnectionAck {}.to_json()).await;
-        let recheck = recheck(self.gate.clone(), client.viewer.clone(), client.token);
+        let gate = self.gate.clone();
         tokio::select! {
             end = self.converse(incoming, &client.viewer) => end,
-            close = recheck => Some(close),
+            () = gate.revoked(&client.viewer, &client.token) => Some(refusal(Denied::Unknown)),
         }
     }
 
@@ -218,18 +218,6 @@ async fn read(incoming: &mut SplitStream<WebSocket>) -> Result<FromClient, End> 
         }
         return serde_json::from_str(&text)
             .map_err(|error| Some(Close::new(4400, format!("invalid message: {error}"))));
-    }
-}
-
-/// Returns once the token no longer opens for this viewer. While nobody can tell, the socket stays.
-async fn recheck<E: Executor, V: Viewer>(gate: Arc<Gate<E, V>>, viewer: V, token: String) -> Close {
-    loop {
-        tokio::time::sleep(gate.timers.recheck_every).await;
-        match gate.authenticate(Some(token.clone())).await {
-            Ok(still) if still == viewer => {}
-            Err(Denied::Unavailable { .. }) => {}
-            Ok(_) | Err(Denied::Unknown) => return refusal(Denied::Unknown),
-        }
     }
 }
 

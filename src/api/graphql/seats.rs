@@ -1,26 +1,26 @@
-//! How many sockets each viewer has open.
+//! How many connections each viewer keeps open: sockets and event streams, together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::api::graphql::gate::Viewer;
+use super::gate::Viewer;
 
-pub(super) const SOCKETS_MAX: usize = 16;
+pub(super) const SEATS_MAX: usize = 16;
 
-pub(in crate::api::graphql) struct Seats<V>(Arc<Mutex<HashMap<V, usize>>>);
+pub(super) struct Seats<V>(Arc<Mutex<HashMap<V, usize>>>);
 
-/// One socket's place among its viewer's; given back when dropped.
-pub(in crate::api::graphql) struct Seat<V: Viewer> {
+/// One connection's place among its viewer's; given back when dropped.
+pub(super) struct Seat<V: Viewer> {
     viewer: V,
     seats: Seats<V>,
 }
 
 impl<V: Viewer> Seats<V> {
-    /// A place for one more socket, unless the viewer has them all.
+    /// A place for one more connection, unless the viewer has them all.
     pub fn take(&self, viewer: &V) -> Option<Seat<V>> {
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = seats.entry(viewer.clone()).or_default();
-        if *taken >= SOCKETS_MAX {
+        if *taken >= SEATS_MAX {
             return None;
         }
         *taken += 1;
