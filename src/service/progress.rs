@@ -148,7 +148,7 @@ impl Rate {
         if position < self.position() {
             self.0.clear(); // other rows took the place of those
         }
-        while self.0.front().is_some_and(|(then, _)| now.duration_since(*then) > LATELY) {
+        while self.0.get(1).is_some_and(|(then, _)| now.duration_since(*then) > LATELY) {
             self.0.pop_front();
         }
         self.0.push_back((now, position));

@@ -105,7 +105,7 @@ async fn costs_of_a_cut_quarter_look_its_messages_up_though_the_log_has_no_stati
     let mut connection = database.connect_as_owner().await.expect("a connection");
     let arguments = format!(
         "'{}', false, '{{}}', '{{active}}', {}true, NULL, NULL, '{{2025-06-15 15:00:01Z}}', '{{2025-06-15 15:15:00Z}}', \
-         'UTC', '{{}}', 10001",
+         'UTC', '{{}}', 10001, NULL",
         owner.0,
         nulls(6)
     );

@@ -31,22 +31,25 @@ const all = async (sse, query) => {
   return seen;
 };
 
-// Hands on one piece of a stream, and breaks off.
+// Hands on the first event of a stream, and breaks off when its reader waits for the next.
 const cutOnce = () => {
   let cut = false;
   return async (address, init) => {
     const response = await fetch(address, init);
     if (cut) return response;
     cut = true;
-    const reader = response.body.getReader();
-    let pieces = 0;
-    const body = new ReadableStream({
-      async pull(controller) {
-        if (pieces++ === 1) return controller.error(new TypeError('cut'));
-        controller.enqueue((await reader.read()).value);
-      },
-    });
-    return new Response(body, response);
+    const first = async (controller) => {
+      let read = '';
+      for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+        read += piece;
+        const end = read.indexOf('\n\n');
+        if (end < 0) continue;
+        controller.enqueue(new TextEncoder().encode(read.slice(0, end + 2)));
+        setTimeout(() => controller.error(new TypeError('cut')), 100);
+        return;
+      }
+    };
+    return new Response(new ReadableStream({ start: first }), response);
   };
 };
 

@@ -16,9 +16,10 @@ recent() { # whether the program is there and new enough
 if recent pgbouncer || recent "$target/pgbouncer"; then exit; fi
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
-if ! pkg-config --exists libevent 2>/dev/null; then
+if ! pkg-config --exists libevent 2>/dev/null || ! command -v make >/dev/null; then
     as_root apt-get update
-    DEBIAN_FRONTEND=noninteractive as_root apt-get install -y --no-install-recommends libevent-dev pkg-config
+    DEBIAN_FRONTEND=noninteractive as_root apt-get install -y --no-install-recommends \
+        gcc libc6-dev libevent-dev make pkg-config
 fi
 
 # From where this machine has its own packages, signed by Debian as they are. Its own lists stay as they are.
@@ -26,9 +27,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work"/{lists,cache,source}/partial
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
-apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Component: main' |
-    awk -v keys="$keys" -v suite="$suite" '$2 !~ /-/ { print "deb-src [signed-by=" keys "] " $1 " " suite " main"; exit }' \
-        >"$work/sources.list"
+release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+places() { apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Component: main'; }
+test -n "$(places)" || as_root apt-get update # an image without lists knows of no place yet
+places | sed -n "s|^$release \(.*\)|deb-src [signed-by=$keys] \1 $suite main|p" | head -1 >"$work/sources.list"
 test -s "$work/sources.list" || { echo "PgBouncer cannot be had: this machine has no Debian packages to go by" >&2; exit 1; }
 cd "$work/source"
 apt=(apt-get -qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
