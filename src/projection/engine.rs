@@ -84,7 +84,7 @@ impl Engine {
         self.running(name).map(|running| running.progress.clone())
     }
 
-    /// Waits until the projection of this name has folded `wanted`, whichever server folds it.
+    /// Waits until the projection of this name is there and has folded `wanted`, whichever server folds it.
     ///
     /// # Errors
     /// How far it has come when `timeout` is over.
@@ -159,6 +159,8 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<FoldError>>>) -> Arc<Fo
 /// The outside of a projection's task.
 struct Running {
     projection: Projection,
+    /// Whether its tables are known to be there.
+    made: watch::Receiver<bool>,
     progress: watch::Receiver<Position>,
     failure: watch::Receiver<Option<Arc<FoldError>>>,
     look: Arc<Notify>,
@@ -173,6 +175,7 @@ impl Running {
         opener: &Arc<dyn Opener>,
         stop: &CancellationToken,
     ) -> Self {
+        let (made, made_seen) = watch::channel(false);
         let (progress, progress_seen) = watch::channel(Position(0));
         let (failure, failure_seen) = watch::channel(None);
         let look = Arc::new(Notify::new());
@@ -183,6 +186,7 @@ impl Running {
             head: head.clone(),
             look: Arc::clone(&look),
             stop: stop.clone(),
+            made,
             progress,
             failure,
             range_events: RANGE_EVENTS_MAX,
@@ -190,10 +194,13 @@ impl Running {
             skips: Skips::default(),
         };
         let task = tokio::spawn(projector.run());
-        Self { projection, progress: progress_seen, failure: failure_seen, look, task }
+        Self { projection, made: made_seen, progress: progress_seen, failure: failure_seen, look, task }
     }
 
     async fn reached(&self, wanted: Position) {
+        if self.made.clone().wait_for(|made| *made).await.is_err() {
+            std::future::pending::<()>().await; // the task has ended
+        }
         let mut progress = self.progress.clone();
         while *progress.borrow_and_update() < wanted {
             let moved = timeout(LOOK, progress.changed()).await;
@@ -215,6 +222,7 @@ struct Projector {
     head: watch::Receiver<Position>,
     look: Arc<Notify>,
     stop: CancellationToken,
+    made: watch::Sender<bool>,
     progress: watch::Sender<Position>,
     failure: watch::Sender<Option<Arc<FoldError>>>,
     /// Halved by a failure, until it is the one event that is to blame; doubled by a success.
@@ -318,6 +326,7 @@ impl Projector {
             standing => standing,
         };
         let standing = standing.map_err(|source| self.projection.database(source))?;
+        self.made.send_if_modified(|made| !std::mem::replace(made, true));
         self.publish(standing.position, standing.head);
         #[allow(clippy::cast_precision_loss)] // a gauge
         metrics::gauge!("projection_lag_ms", "projection" => self.name()).set(standing.lag_ms as f64);

@@ -55,10 +55,8 @@ impl Service {
     /// If the view is further behind than two seconds make up for; the error says how far.
     pub async fn caught_up(&self, actor: Actor, view: &str, at_least: Option<Position>) -> Result<(), Trouble> {
         let acknowledged = self.acknowledged.get(&actor.account);
-        match at_least.into_iter().chain(acknowledged).max() {
-            Some(wanted) => Ok(self.engine.wait(view, wanted, WAIT_MAX).await?),
-            None => Ok(()),
-        }
+        let wanted = at_least.into_iter().chain(acknowledged).max().unwrap_or_default();
+        Ok(self.engine.wait(view, wanted, WAIT_MAX).await?)
     }
 
     /// How far `view` has come at least: what is read from it after this shows everything up to here.

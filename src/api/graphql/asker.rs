@@ -61,6 +61,12 @@ pub trait Problem: std::fmt::Display {}
 impl Problem for NoId {}
 impl Problem for NoCursor {}
 
+/// Whether a view that is read is not there: it was dropped, and is made again within a second.
+fn is_being_made(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("42P01" | "3F000"))
+}
+
 #[allow(clippy::needless_pass_by_value)] // it is what map_err hands over
 pub fn problem(problem: impl Problem) -> Error {
     bad_input(problem.to_string())
@@ -73,7 +79,7 @@ pub fn trouble(trouble: &Trouble) -> Error {
         Trouble::Behind(_)
         | Trouble::Append(AppendError::Closed | AppendError::Unknown { .. })
         | Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
-        Trouble::Database(error) if is_cut_off(error) => 1,
+        Trouble::Database(error) if is_cut_off(error) || is_being_made(error) => 1,
         Trouble::Append(error @ AppendError::TooLarge { .. }) => return bad_input(error.to_string()),
         Trouble::Time(_) => return bad_input(trouble.to_string()),
         trouble => return Error::new(chain(trouble)),
