@@ -1,5 +1,6 @@
 //! What is found is what a plain look at everything finds, whatever happened, and however the log was cut when it was folded.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use convoledger::event::{Event, OwnerId, Position};
@@ -60,7 +61,11 @@ fn wordy() -> impl Strategy<Value = Vec<Asked>> {
                     let id = message.id;
                     Act::Append(AppendMessage { parts: AppendMessage::text(id, message.role, text).parts, ..message })
                 }
-                Act::SetTitle { .. } => Act::SetTitle { title: text },
+                // What bears on search happens more often than among the acts of a rule's test.
+                Act::SetTitle { .. } | Act::Tag { .. } | Act::Untag { .. } => Act::SetTitle { title: text },
+                Act::Rate { message, .. } | Act::Unhide { message } if message.0.as_u128() % 3 > 0 => {
+                    Act::Hide { message }
+                }
                 act => act,
             })
         };
@@ -75,6 +80,7 @@ fn any_division_of_any_history_finds_what_a_plain_look_finds() {
     let pool = runtime.block_on(async { database.pool(10) });
     let histories =
         (wordy(), prop::collection::vec(1..25_i64, 1..8), prop::collection::vec(case(), 4), any::<bool>(), 2..9_u32);
+    let all = RefCell::new(LeftOut::default());
     let config = ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&histories, |(asked, cuts, cases, hidden, size)| {
         runtime.block_on(async {
@@ -84,13 +90,22 @@ fn any_division_of_any_history_finds_what_a_plain_look_finds() {
             prop_assert_eq!(&whole, &folded(&pool, &history, before, last, &cuts).await, "in ranges of {:?}", cuts);
             for owner in history.states.keys().map(|(owner, _)| *owner).collect::<BTreeSet<_>>() {
                 for case in &cases {
-                    check(&pool, &history, before, last, owner, case, hidden, size).await?;
+                    let left_out = check(&pool, &history, before, last, owner, case, hidden, size).await?;
+                    let mut all = all.borrow_mut();
+                    all.hidden += left_out.hidden;
+                    all.deleted += left_out.deleted;
+                    all.titles += left_out.titles;
                 }
             }
             Ok(())
         })
     });
     outcome.expect("every history");
+    let all = all.into_inner();
+    assert!(
+        all.hidden > 0 && all.deleted > 0 && all.titles > 0,
+        "histories that leave nothing out show little: {all:?}"
+    );
 }
 
 #[allow(clippy::too_many_arguments)] // all that a case is
@@ -103,8 +118,8 @@ async fn check(
     case: &Case,
     hidden: bool,
     size: u32,
-) -> Result<(), TestCaseError> {
-    let expected = plain(history, before, owner, case, hidden);
+) -> Result<LeftOut, TestCaseError> {
+    let (expected, left_out) = plain(history, before, owner, case, hidden);
     let query = Query::parse(&case.query).expect("a query");
     let pieces = search::pieces(pool, owner, &query.terms()).await.expect("pieces");
     let spelled = query.spell(&pieces, &std::collections::HashMap::new()).expect("something to look for");
@@ -127,7 +142,7 @@ async fn check(
         }
         abandoned(pool, history, owner, &rows).await?;
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Everything, page by page.
@@ -151,29 +166,41 @@ async fn pages(
     }
 }
 
-/// What a look at every event finds.
-fn plain(history: &History, before: Position, owner: OwnerId, case: &Case, hidden: bool) -> BTreeSet<Position> {
-    let mut found = BTreeSet::new();
+/// What a look at every event finds; and what says what is looked for, and does not count.
+fn plain(
+    history: &History,
+    before: Position,
+    owner: OwnerId,
+    case: &Case,
+    hidden: bool,
+) -> (BTreeSet<Position>, LeftOut) {
+    let (mut found, mut left_out) = (BTreeSet::new(), LeftOut::default());
     for (position, told) in history.placed(before).filter(|(_, told)| told.owner == owner) {
-        let state = &history.states[&(owner, told.conversation)];
-        if state.deleted || !told.event.text().is_some_and(|text| case.means(&text)) {
+        if !told.event.text().is_some_and(|text| case.means(&text)) {
             continue;
         }
+        let state = &history.states[&(owner, told.conversation)];
         let later = history.placed(before).any(|(later, other)| {
             later > position
                 && other.conversation == told.conversation
                 && matches!(other.event, Event::ConversationTitled(_))
         });
-        let counts = match &told.event {
-            Event::MessageAppended(said) => hidden || !state.hidden.contains(&said.place),
-            Event::ConversationTitled(_) => !later,
-            _ => false,
-        };
-        if counts {
-            found.insert(position);
+        match &told.event {
+            Event::MessageAppended(_) | Event::ConversationTitled(_) if state.deleted => left_out.deleted += 1,
+            Event::MessageAppended(said) if !hidden && state.hidden.contains(&said.place) => left_out.hidden += 1,
+            Event::ConversationTitled(_) if later => left_out.titles += 1,
+            Event::MessageAppended(_) | Event::ConversationTitled(_) => drop(found.insert(position)),
+            _ => {}
         }
     }
-    found
+    (found, left_out)
+}
+
+#[derive(Debug, Default)]
+struct LeftOut {
+    hidden: usize,
+    deleted: usize,
+    titles: usize,
 }
 
 async fn abandoned(pool: &PgPool, history: &History, owner: OwnerId, rows: &[HitRow]) -> Result<(), TestCaseError> {
