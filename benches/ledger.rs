@@ -8,9 +8,11 @@ mod costs;
 mod disk;
 mod fold;
 mod import;
+mod lag;
 mod ledgers;
 mod limit;
 mod read;
+mod rebuild;
 mod rounds;
 mod search;
 mod text;
@@ -64,6 +66,12 @@ async fn main() -> anyhow::Result<()> {
         if asked(&format!("search-{owners}")) {
             search::measure(&cluster, owners).await?;
         }
+    }
+    if asked("rebuild") {
+        rebuild::measure(&cluster).await?;
+    }
+    if asked("lag") {
+        lag::measure(&cluster).await?;
     }
     if asked("costs") {
         costs::measure(&cluster).await?;
