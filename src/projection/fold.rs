@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction};
 
 use super::said::{Opener, Said, Unopened};
 use super::status::is_missing;
@@ -97,9 +97,9 @@ impl Projection {
     /// As [`fold`](Self::fold), into whatever schema.
     pub(super) async fn fold_in(&self, schema: &str, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ";
-        let mut transaction = connection.begin_with(begin).await.map_err(|source| self.database(source))?;
-        match self.fold_within(schema, &mut transaction, range).await {
+        let begun = table::begin(schema, &mut connection).await;
+        let mut transaction = begun.map_err(|source| self.database(source))?;
+        match self.fold_within(&mut transaction, range).await {
             Ok(Folded::Done) => match transaction.commit().await {
                 Ok(()) => Ok(Folded::Done),
                 Err(source) => self.judge(source, range),
@@ -112,14 +112,12 @@ impl Projection {
         }
     }
 
-    /// What a fold does inside of its transaction.
+    /// What a fold does inside of its transaction, which has entered the schema.
     pub(super) async fn fold_within(
         &self,
-        schema: &str,
         transaction: &mut Transaction<'_, Postgres>,
         range: &Range,
     ) -> Result<Folded, FoldError> {
-        table::enter(schema, transaction).await.map_err(|source| self.database(source))?;
         let Some(claim) = self.claim(transaction, range).await? else { return Ok(Folded::Elsewhere) };
         let (projection, expected) = (|| self.name.to_string(), range.last.0 - range.after.0);
         if claim.held != expected {
@@ -154,7 +152,7 @@ impl Projection {
     }
 
     /// Runs a fold, this projection's or that of another version of it. One that is not built in runs as a role that can
-    /// do nothing else, to the end of the transaction.
+    /// do nothing else.
     pub(super) async fn apply_as(
         &self,
         apply: &str,
@@ -169,7 +167,8 @@ impl Projection {
             let Said { positions, parts, texts } = &range.said;
             apply = apply.bind(positions).bind(parts).bind(texts);
         }
-        apply.execute(connection).await.map(drop)
+        apply.execute(&mut *connection).await?;
+        if self.own { table::leave_view_role(connection).await } else { Ok(()) }
     }
 
     /// What an error of the database says: that another projector won the row, that the events do not fold, or neither.

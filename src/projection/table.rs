@@ -1,6 +1,6 @@
 //! The tables of a projection: made in the schema of its name, or in another one, and entered for a transaction.
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use super::check::VIEW_ROLE;
 use super::{FoldError, Projection};
@@ -69,7 +69,7 @@ impl Projection {
         take_view_role(connection).await.map_err(database)?;
         let ran = sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await;
         ran.map_err(|source| self.unfit(file, source.to_string()))?;
-        sqlx::query(include_str!("sql/view_role_off.sql")).execute(connection).await.map(drop).map_err(database)
+        leave_view_role(connection).await.map_err(database)
     }
 
     /// Keeps what an opened projection holds in its own files, whatever its folder says of that.
@@ -86,9 +86,13 @@ impl Projection {
     }
 }
 
-/// From here to the transaction's end, the session may do what the fold of a projection that is not built in may.
+/// Until it is left, the session may do what the fold of a projection that is not built in may.
 pub(super) async fn take_view_role(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("sql/view_role_on.sql")).execute(connection).await.map(drop)
+}
+
+pub(super) async fn leave_view_role(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/view_role_off.sql")).execute(connection).await.map(drop)
 }
 
 /// When the indexes that only readers need are made.
@@ -107,6 +111,15 @@ pub(super) async fn exists(schema: &str, connection: &mut PgConnection) -> Resul
 /// From here to the transaction's end, unqualified tables are those of `schema`.
 pub(super) async fn enter(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("sql/settings.sql")).bind(schema).execute(connection).await.map(drop)
+}
+
+/// A transaction that has entered `schema` and sees one moment, in one question: folds are small and many.
+pub(super) async fn begin<'c>(
+    schema: &str,
+    connection: &'c mut PgConnection,
+) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+    let settings = include_str!("sql/settings.sql").replace("$1", &format!("'{schema}'"));
+    connection.begin_with(AssertSqlSafe(format!("BEGIN ISOLATION LEVEL REPEATABLE READ;\n{settings}"))).await
 }
 
 pub(super) async fn drop_schema(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::history::chat;
+use crate::history::{chat, head};
 use crate::support::postgres::fresh;
 use crate::support::service::{Stand, closed, done, opener, order, say, started};
 
@@ -38,7 +38,29 @@ async fn a_folder_works_as_it_was_written_like_a_view_that_is_built_in() {
     assert_eq!(rebuild.replace(|_, _| {}).await.expect("rebuilt").differences, Some(Vec::new()));
     let last = chat(12).write(&pool).await.1;
     engine.wait("roles", last, Duration::from_secs(5)).await.expect("it goes on in the new rows");
-    assert_eq!(number(&pool, "SELECT sum(messages)::bigint FROM roles.said").await, 42);
+    // Behind the live rows a rebuild folds within the transaction that puts it in place.
+    let halt = CancellationToken::new();
+    let growing = tokio::spawn({
+        let (pool, halt) = (pool.clone(), halt.clone());
+        async move {
+            let mut messages = 0;
+            while !halt.is_cancelled() {
+                chat(2).write(&pool).await;
+                messages += 2;
+            }
+            messages
+        }
+    });
+    for _ in 0..5 {
+        assert!(
+            rebuild.replace(|_, _| {}).await.expect("rebuilt").differences.is_none_or(|differs| differs.is_empty())
+        );
+    }
+    halt.cancel();
+    let grown: i64 = growing.await.expect("no panic");
+    let last = head(&pool).await;
+    engine.wait("roles", last, Duration::from_secs(5)).await.expect("it goes on in the new rows");
+    assert_eq!(number(&pool, "SELECT sum(messages)::bigint FROM roles.said").await, 42 + grown);
     engine.stop().await;
     assert!(own::drop("roles", &pool).await.expect("dropped"));
     assert!(!own::drop("roles", &pool).await.expect("gone"));

@@ -41,7 +41,7 @@ fn any_division_of_any_history_folds_to_what_the_rules_say() {
     let pool = runtime.block_on(async { database.pool(10) });
     let histories = (prop::collection::vec(asked(), 1..120), prop::collection::vec(1..25_i64, 1..12));
     let mut runner =
-        TestRunner::new(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() });
+        TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() });
     let outcome = runner.run(&histories, |(asked, cuts)| {
         runtime.block_on(async {
             let history = History::of(asked);
