@@ -10,7 +10,7 @@ use crate::view::search::{self, Found, HitRow, Key, Order, Query, Run, Spelled, 
 
 const VIEW: &str = "search";
 /// Fewer hits than this are few: words that look like typos are taken for others, too.
-const FEW: usize = 3;
+const FEW: u32 = 3;
 /// Hits that are counted, and that a list of conversations is filtered by, at most.
 const COUNTED_MAX: u32 = 10_000;
 
@@ -97,8 +97,10 @@ impl Service {
             let rows = self.found(actor, search, &exact, None, &window(behind_exact, search.first + 1)).await?;
             hits.extend(rows.into_iter().map(|row| (row, &exact, false)));
         }
-        let few = search.after.is_none() && hits.len() < FEW.min(first);
-        let widened = if few || behind_widened.is_some() {
+        // Whichever page it is: where the exact hits end, those that a typo may mean follow, if there were few.
+        let follow = behind_widened.is_some()
+            || hits.len() <= first && self.count(actor, search, &exact, until, FEW).await? < u64::from(FEW);
+        let widened = if follow {
             let near = search::near(&self.pool, actor.owner(), &search.query.doubtful(&pieces)).await?;
             if near.is_empty() { None } else { search.query.spell(&pieces, &near) }
         } else {
@@ -112,7 +114,8 @@ impl Service {
         found.has_next = hits.len() > first;
         hits.truncate(first);
         found.hits = self.shown(actor, hits).await?;
-        found.total = if search.counted { Some(self.count(actor, search, &exact, until).await?) } else { None };
+        found.total =
+            if search.counted { Some(self.count(actor, search, &exact, until, COUNTED_MAX).await?) } else { None };
         Ok(found)
     }
 
@@ -175,9 +178,17 @@ impl Service {
         Ok(search::list(&self.pool, actor.owner(), query, shown, filter, *include_hidden, *order, window).await?)
     }
 
-    async fn count(&self, actor: Actor, search: &Search, query: &Spelled, until: Position) -> Result<u64, Trouble> {
+    /// How many hits there are, at most `limit`.
+    async fn count(
+        &self,
+        actor: Actor,
+        search: &Search,
+        query: &Spelled,
+        until: Position,
+        limit: u32,
+    ) -> Result<u64, Trouble> {
         let search = Search { order: Order::Newest, ..search.clone() };
-        let window = Window { until, after: None, limit: COUNTED_MAX };
+        let window = Window { until, after: None, limit };
         Ok(self.found(actor, &search, query, None, &window).await?.len() as u64)
     }
 

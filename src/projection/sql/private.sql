@@ -9,7 +9,7 @@ SELECT format('ALTER %s %I.%I ALTER COLUMN %s SET STATISTICS 0', CASE WHEN c.rel
     n.nspname, c.relname, CASE WHEN c.relkind = 'i' THEN a.attnum::text ELSE quote_ident(a.attname) END)
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget <> 0
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget IS DISTINCT FROM 0
 LEFT JOIN pg_index AS i ON i.indexrelid = c.oid
 WHERE n.nspname = $1
   AND CASE WHEN c.relkind = 'i' THEN i.indkey[a.attnum - 1] = 0 ELSE c.relkind IN ('r', 'p') END

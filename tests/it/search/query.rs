@@ -2,7 +2,9 @@
 
 use convoledger::ledger::{Act, Tag};
 
-use super::found;
+use convoledger::service::{After, Hits, Search};
+
+use super::{asked, found, searched};
 use crate::support::service::{Stand, done, order, say, started};
 
 /// Somebody who said all of this, and the server that heard it.
@@ -70,6 +72,25 @@ async fn a_typo_is_forgiven_when_little_is_found_and_is_told() {
     let bob = stand.actor("b@example.org").await;
     assert_eq!(found(&stand.service, bob, "algorithm").await.len(), 0);
     assert_eq!(found(&stand.service, bob, "algoritm").await.len(), 0);
+}
+
+#[tokio::test]
+async fn hits_that_a_typo_may_mean_follow_the_exact_ones_however_long_pages_are() {
+    let texts = ["The algorithm receives a message.", "An algorithn of sorts.", "Every algoritm ends."];
+    let (stand, ann) = heard(&texts).await;
+    let whole = searched(&stand.service, ann, &asked("algorithm")).await;
+    let keys = |hits: &Hits| hits.hits.iter().map(|hit| (hit.widened, hit.key.position)).collect::<Vec<_>>();
+    assert_eq!(keys(&whole).iter().map(|(widened, _)| *widened).collect::<Vec<_>>(), [false, true, true]);
+    for first in [1, 2] {
+        let (mut search, mut paged) = (Search { first, ..asked("algorithm") }, Vec::new());
+        loop {
+            let page = searched(&stand.service, ann, &search).await;
+            paged.extend(keys(&page));
+            let Some(last) = page.hits.last().filter(|_| page.has_next) else { break };
+            search.after = Some(After { until: page.until, widened: last.widened, key: last.key });
+        }
+        assert_eq!(paged, keys(&whole), "in pages of {first}");
+    }
 }
 
 #[tokio::test]
