@@ -16,7 +16,8 @@ pub async fn measure(cluster: &Cluster, callers: usize) -> anyhow::Result<()> {
     interleave(&name, "messages/s", ours, async |turn| against(&limit, callers, turn).await).await
 }
 
-async fn ours(ledger: &Ledger, callers: usize, turn: Duration) -> anyhow::Result<f64> {
+/// Messages a second, by all callers together.
+pub async fn ours(ledger: &Ledger, callers: usize, turn: Duration) -> anyhow::Result<f64> {
     let conversations = ledger.start_conversations(callers).await?;
     let callers = conversations.into_iter().enumerate().map(|(caller, conversation)| {
         let ledger = ledger.clone();

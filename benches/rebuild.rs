@@ -11,11 +11,11 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
+use crate::append;
 use crate::fold::limit_of;
 use crate::import::corpus;
 use crate::ledgers::{Cluster, Ledger};
-use crate::rounds::{Turn, median, rate_of_all};
-use crate::text::Prose;
+use crate::rounds::median;
 
 const EVENTS: i64 = 100_000;
 const ROUNDS: usize = 3;
@@ -50,9 +50,9 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let whole = began.elapsed().as_secs_f64();
     println!("rebuild: all views over {head} events, two at a time: {whole:.1} s ({})", each.join(", "));
 
-    let alone = append(&ledger, Duration::from_secs(5)).await?;
+    let alone = append::ours(&ledger, CALLERS, Duration::from_secs(5)).await?;
     let quiet = replace(&ledger, &BUILT_IN[0], &Closed).await?;
-    let (beside, busy) = tokio::join!(append(&ledger, quiet), replace(&ledger, &BUILT_IN[0], &Closed));
+    let (beside, busy) = tokio::join!(append::ours(&ledger, CALLERS, quiet), replace(&ledger, &BUILT_IN[0], &Closed));
     println!(
         "rebuild: while {CALLERS} append: {:.2} of their rate alone, {:.2} of its own",
         beside? / alone,
@@ -88,21 +88,4 @@ async fn replace(ledger: &Ledger, projection: &Projection, opener: &dyn Opener) 
     let began = Clock::instant();
     rebuild.replace(|_, _| {}).await?;
     Ok(began.elapsed())
-}
-
-/// Messages of a kilobyte a second, by all callers together.
-async fn append(ledger: &Ledger, time: Duration) -> anyhow::Result<f64> {
-    let conversations = ledger.start_conversations(CALLERS).await?;
-    let callers = conversations.into_iter().enumerate().map(|(caller, conversation)| {
-        let ledger = ledger.clone();
-        async move {
-            let mut prose = Prose::new(caller)?;
-            let (turn, mut done) = (Turn::begin(time), 0);
-            while turn.goes_on() {
-                done += ledger.say(conversation, vec![prose.next()]).await?;
-            }
-            Ok(turn.rate(done))
-        }
-    });
-    rate_of_all(callers).await
 }
