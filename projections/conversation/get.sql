@@ -1,5 +1,6 @@
-SELECT id, title_at, tags, favorited, archived, deleted, model, provider, source, preferred, version, position,
-    created_at, updated_at, message_count, tokens_in, tokens_out, cache_reads, cache_writes, size_bytes,
-    trim_scale(cost_usd) AS cost_usd
-FROM conversation.conversation
-WHERE owner_id = $1 AND id = ANY ($2)
+-- Conversations as they were at $3.
+SELECT c.id, c.from_id, c.from_segment, c.from_depth, c.title_at, c.tags, c.favorited, c.archived, c.deleted, c.model,
+    c.provider, c.source, c.preferred, c.version, c.position, c.created_at, c.updated_at, c.message_count, c.tokens_in,
+    c.tokens_out, c.cache_reads, c.cache_writes, c.size_bytes, trim_scale(c.cost_usd) AS cost_usd
+FROM unnest($2::uuid[]) AS asked (id)
+CROSS JOIN LATERAL conversation.conversation_at($1, asked.id, $3) AS c

@@ -1,4 +1,5 @@
--- One page of an owner's conversations: filtered, then ordered, then cut.
+-- One page of an owner's conversations as they were at $22: filtered, then ordered, then cut. Those to which something
+-- happened since are looked up one by one.
 --
 -- Two keys order a list, each with the id behind it: the time of birth, which has an index, and a weight, which has none
 -- (it changes with every append, and an index on it would make each of them dearer). $12 says which of the four walks is
@@ -10,9 +11,15 @@ WITH matching AS NOT MATERIALIZED (
             WHEN 'tokens' THEN c.tokens_in::numeric + c.tokens_out
             ELSE c.size_bytes
         END AS weight
-    FROM conversation.conversation AS c
-    WHERE c.owner_id = $1
-      AND (NOT $2 OR c.favorited)
+    FROM (
+        SELECT c.* FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.position <= $22
+        UNION ALL
+        SELECT was.*
+        FROM conversation.conversation AS c
+        CROSS JOIN LATERAL conversation.conversation_at($1, c.id, $22) AS was
+        WHERE $22 < 9223372036854775807 AND c.owner_id = $1 AND c.position > $22
+    ) AS c
+    WHERE (NOT $2 OR c.favorited)
       AND c.tags ?& $3
       AND CASE WHEN c.deleted THEN 'deleted' WHEN c.archived THEN 'archived' ELSE 'active' END = ANY ($4)
       AND ($5::text[] IS NULL OR c.model = ANY ($5))
@@ -46,9 +53,9 @@ page AS (
      ORDER BY weight, id LIMIT $19)
 )
 -- The total is counted only when it is asked for ($20), and stands on a row of its own when the page is empty.
-SELECT counted.total, id, title_at, tags, favorited, archived, deleted, model, provider, source, preferred, version,
-    position, created_at, updated_at, message_count, tokens_in, tokens_out, cache_reads, cache_writes, size_bytes,
-    trim_scale(cost_usd) AS cost_usd
+SELECT counted.total, id, from_id, from_segment, from_depth, title_at, tags, favorited, archived, deleted, model, provider,
+    source, preferred, version, position, created_at, updated_at, message_count, tokens_in, tokens_out, cache_reads,
+    cache_writes, size_bytes, trim_scale(cost_usd) AS cost_usd
 FROM (SELECT count(*) AS total FROM matching WHERE $20) AS counted
 LEFT JOIN page ON true
 ORDER BY nth

@@ -1,11 +1,11 @@
--- The messages of a branch between two depths, root first, with their facts and sealed content: $4 and $5 are the depths
--- that the page lies between, $6 how many from the near end, $7 how many from the far end; null where there is no bound.
--- A branch is a short list of ranges, so a page of it is a few index ranges, wherever it lies. No row: no such branch;
--- a row without an id: an empty page.
+-- The messages of a branch as of $8 between two depths, root first, with their facts and sealed content: $4 and $5 are the
+-- depths that the page lies between, $6 how many from the near end, $7 how many from the far end; null where there is no
+-- bound. A branch is a short list of ranges, so a page of it is a few index ranges, wherever it lies. No row: no such
+-- branch; a row without an id: an empty page.
 WITH RECURSIVE bounds AS (
-    SELECT b.tip_segment, b.tip_depth, greatest(coalesce($4, 0) + 1, 1) AS low,
-        least(coalesce($5 - 1, b.tip_depth), b.tip_depth) AS high
-    FROM conversation.branch AS b WHERE b.owner_id = $1 AND b.conversation_id = $2 AND b.number = $3
+    SELECT t.conversation_id, t.segment, t.depth, greatest(coalesce($4, 0) + 1, 1) AS low,
+        least(coalesce($5 - 1, t.depth), t.depth) AS high
+    FROM conversation.tip_at($1, $2, $3, $8) AS t
     -- Says to the planner what the key says to us: one row.
     LIMIT 1
 ),
@@ -13,38 +13,37 @@ near AS (
     SELECT *, least(high, low + $6 - 1) AS near_high FROM bounds
 ),
 page AS (
-    SELECT tip_segment, coalesce(tip_depth, 0) AS total, greatest(low, near_high - $7 + 1) AS low, near_high AS high
+    SELECT conversation_id, segment, coalesce(depth, 0) AS total, greatest(low, near_high - $7 + 1) AS low,
+        near_high AS high
     FROM near
 ),
 lineage AS (
-    SELECT tip_segment AS segment, total AS last FROM page WHERE tip_segment IS NOT NULL
+    SELECT conversation_id, segment, total AS last FROM page WHERE segment IS NOT NULL
     UNION ALL
-    SELECT s.fork_segment, s.fork_depth
+    SELECT up.conversation_id, up.segment, up.depth
     FROM lineage AS l
-    CROSS JOIN LATERAL (
-        SELECT s.fork_segment, s.fork_depth FROM conversation.segment AS s
-        WHERE s.owner_id = $1 AND s.conversation_id = $2 AND s.number = l.segment LIMIT 1
-    ) AS s
-    WHERE s.fork_segment > 0
+    CROSS JOIN LATERAL conversation.above($1, l.conversation_id, l.segment) AS up
 )
 SELECT p.total, p.low, p.high, said.*
 FROM page AS p
 LEFT JOIN LATERAL (
     SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id,
         e.correlation_id, e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body,
-        e.command_digest, e.words_digest, e.leaf, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation,
-        w.nonce, w.ciphertext
+        e.command_digest, e.words_digest, e.leaf, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
+        w.ciphertext
     FROM lineage AS l
     CROSS JOIN LATERAL (
         SELECT e.* FROM event AS e
-        WHERE e.owner_id = $1 AND e.stream_id = $2 AND e.segment = l.segment
+        WHERE e.owner_id = $1 AND e.stream_id = l.conversation_id AND e.segment = l.segment
           AND e.depth BETWEEN p.low AND least(p.high, l.last)
         -- Says to the planner, while it has no statistics, that event_place is the way: it has this order.
         ORDER BY e.depth LIMIT greatest(p.high - p.low + 1, 0)
     ) AS e
     LEFT JOIN LATERAL (
         SELECT m.hidden, m.rating, m.comment_at FROM conversation.message AS m
-        WHERE m.owner_id = $1 AND m.conversation_id = $2 AND m.segment = e.segment AND m.depth = e.depth LIMIT 1
+        WHERE m.owner_id = $1 AND m.conversation_id = e.stream_id AND m.segment = e.segment AND m.depth = e.depth
+          AND m.position <= $8
+        ORDER BY m.position DESC LIMIT 1
     ) AS m ON true
     LEFT JOIN LATERAL (
         SELECT w.* FROM words AS w WHERE w.position = e.position AND w.part = 0 LIMIT 1

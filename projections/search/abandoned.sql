@@ -1,26 +1,22 @@
--- Which of these messages ($2, $3, $4) of an owner's ($1) are not on the path of their conversation's preferred branch.
+-- Which of these messages ($2, $3, $4) of an owner's ($1) were not, at $5, on the path of their conversation's preferred
+-- branch.
 WITH RECURSIVE asked AS (
     SELECT * FROM unnest($2::uuid[], $3::int[], $4::int[]) AS asked (conversation_id, segment, depth)
 ),
 lineage AS (
-    SELECT c.conversation_id, b.tip_segment AS segment, b.tip_depth AS last
+    SELECT t.conversation_id, t.segment, t.depth AS last
     FROM (SELECT DISTINCT conversation_id FROM asked) AS c
     CROSS JOIN LATERAL (
-        SELECT c.preferred FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.id = conversation_id LIMIT 1
+        SELECT c.preferred FROM conversation.conversation_at($1, c.conversation_id, $5) AS c LIMIT 1
     ) AS its
     CROSS JOIN LATERAL (
-        SELECT b.tip_segment, b.tip_depth FROM conversation.branch AS b
-        WHERE b.owner_id = $1 AND b.conversation_id = c.conversation_id AND b.number = its.preferred LIMIT 1
-    ) AS b
-    WHERE b.tip_segment IS NOT NULL
+        SELECT * FROM conversation.tip_at($1, c.conversation_id, its.preferred, $5) AS t LIMIT 1
+    ) AS t
+    WHERE t.segment IS NOT NULL
     UNION ALL
-    SELECT l.conversation_id, s.fork_segment, s.fork_depth
+    SELECT up.conversation_id, up.segment, up.depth
     FROM lineage AS l
-    CROSS JOIN LATERAL (
-        SELECT s.fork_segment, s.fork_depth FROM conversation.segment AS s
-        WHERE s.owner_id = $1 AND s.conversation_id = l.conversation_id AND s.number = l.segment LIMIT 1
-    ) AS s
-    WHERE s.fork_segment > 0
+    CROSS JOIN LATERAL conversation.above($1, l.conversation_id, l.segment) AS up
 )
 SELECT a.conversation_id, a.segment, a.depth
 FROM asked AS a

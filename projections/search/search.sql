@@ -1,4 +1,4 @@
--- One page of what an owner ($1) finds: filtered, then ordered, then cut.
+-- One page of what an owner ($1) finds in things as they were at $23: filtered, then ordered, then cut.
 --
 -- $2 is the query as the index can tell it, $3 the whole of it (null when that is the same), $4 what hits are ranked by, $5
 -- what was shown before and is left out. Only what was said up to event $6 counts, so that further pages are of the same
@@ -17,7 +17,7 @@ WITH found AS MATERIALIZED (
             END AS weight
         FROM search.document AS d
         WHERE d.bucket = search.bucket($1) AND ARRAY[d.owner_id] @> ARRAY[$1::uuid] AND d.words @@ $2::text::tsquery
-          AND d.position <= $6
+          AND d.position <= least($6, $23)
     ) AS d
     WHERE $17 = 'relevance' OR $18::double precision IS NULL
        OR (weight, position, nth) < ($18, $19::bigint, $20::smallint)
@@ -32,12 +32,13 @@ matching AS (
         SELECT d.* FROM search.document AS d WHERE d.bucket = search.bucket($1) AND d.ctid = f.at LIMIT 1
     ) AS d
     CROSS JOIN LATERAL (
-        SELECT c.* FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.id = d.conversation_id LIMIT 1
+        SELECT c.* FROM conversation.conversation_at($1, d.conversation_id, $23) AS c LIMIT 1
     ) AS c
     LEFT JOIN LATERAL (
         SELECT m.hidden FROM conversation.message AS m
         WHERE m.owner_id = $1 AND m.conversation_id = d.conversation_id AND m.segment = d.segment AND m.depth = d.depth
-        LIMIT 1
+          AND m.position <= $23
+        ORDER BY m.position DESC LIMIT 1
     ) AS m ON true
     WHERE ($3::text IS NULL OR d.words @@ $3::text::tsquery)
       AND ($5::text IS NULL OR NOT d.words @@ $5::text::tsquery)

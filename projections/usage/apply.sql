@@ -21,7 +21,8 @@ FROM (
     SELECT owner_id, occurred_at, stream_id, body, body -> 'usage' AS usage,
         round((body ->> 'cost_usd')::numeric, 12) AS cost_usd
     FROM event
-    WHERE position > $1 AND position <= $2 AND kind = 'message.appended'
+    -- A grafted message was paid for where it was said.
+    WHERE position > $1 AND position <= $2 AND kind = 'message.appended' AND NOT body ? 'origin'
     -- Keeps what is read of a body from being read again for every sum.
     OFFSET 0
 ) AS said

@@ -3,7 +3,8 @@
 --
 -- The quarter hours that lie whole in the range ($12 to $13; null where it has no end) are read as they were folded. Of
 -- those that it cuts ($14 to $15, at most two) the messages themselves are read, as they are folded; the rows say which
--- conversations have some. The filter is that of conversation/list.sql, number by number; $11 says whether there is one.
+-- conversations have some. What was used as of another moment, $20, is all read from the messages. The filter is that of
+-- conversation/list.sql, number by number, of the conversations as they were at $20; $11 says whether there is one.
 WITH stands AS (
     SELECT p.position FROM usage.progress AS p LIMIT 1
 ),
@@ -12,32 +13,47 @@ used AS (
         u.tokens_in, u.tokens_out, u.cache_reads, u.cache_writes_5m, u.cache_writes_1h, u.reasoning, u.latency_ms,
         u.cost_usd
     FROM usage.usage AS u
-    WHERE u.owner_id = $1 AND u.quarter >= coalesce($12, '-infinity'::timestamptz)
+    WHERE $20 = 9223372036854775807 AND u.owner_id = $1 AND u.quarter >= coalesce($12, '-infinity'::timestamptz)
       AND u.quarter < coalesce($13, 'infinity'::timestamptz)
     UNION ALL
-    SELECT cut.quarter, cut.conversation_id, (e.body ->> 'branch')::int, e.body ->> 'model', e.body ->> 'provider', 1,
+    SELECT e.quarter, e.conversation_id, (e.body ->> 'branch')::int, e.body ->> 'model', e.body ->> 'provider', 1,
         (e.cost_usd IS NULL AND (e.usage IS NOT NULL OR e.body ->> 'role' = 'assistant'))::int,
         (e.body ? 'latency_ms')::int, (e.body ->> 'bytes')::numeric,
         (e.usage ->> 'input')::numeric, (e.usage ->> 'output')::numeric, (e.usage ->> 'cache_read')::numeric,
         (e.usage ->> 'cache_write_5m')::numeric, (e.usage ->> 'cache_write_1h')::numeric,
         (e.usage ->> 'reasoning')::numeric, (e.body ->> 'latency_ms')::numeric, e.cost_usd
     FROM (
-        SELECT DISTINCT c.since, c.until, u.quarter, u.conversation_id
-        FROM unnest($14::timestamptz[], $15::timestamptz[]) AS c (since, until)
-        CROSS JOIN LATERAL (
-            SELECT u.quarter, u.conversation_id FROM usage.usage AS u
-            WHERE u.owner_id = $1 AND u.quarter = date_bin('15 minutes', c.since, '4714-11-24 00:00:00+00 BC')
-            OFFSET 0
-        ) AS u
-    ) AS cut
-    CROSS JOIN LATERAL (
-        SELECT e.body, e.body -> 'usage' AS usage, round((e.body ->> 'cost_usd')::numeric, 12) AS cost_usd
-        FROM event AS e
-        WHERE e.owner_id = $1 AND e.stream_id = cut.conversation_id AND e.segment IS NOT NULL
-          AND e.kind = 'message.appended' AND e.occurred_at >= cut.since AND e.occurred_at < cut.until
-          AND e.position <= (SELECT s.position FROM stands AS s)
-        -- Says to the planner, while it has no statistics, that event_place is the way: it has this order.
-        ORDER BY e.segment, e.depth OFFSET 0
+        SELECT said.quarter, said.conversation_id, said.body, said.body -> 'usage' AS usage,
+            round((said.body ->> 'cost_usd')::numeric, 12) AS cost_usd
+        FROM (
+            SELECT cut.quarter, cut.conversation_id, e.body
+            FROM (
+                SELECT DISTINCT c.since, c.until, u.quarter, u.conversation_id
+                FROM unnest($14::timestamptz[], $15::timestamptz[]) AS c (since, until)
+                CROSS JOIN LATERAL (
+                    SELECT u.quarter, u.conversation_id FROM usage.usage AS u
+                    WHERE u.owner_id = $1 AND u.quarter = date_bin('15 minutes', c.since, '4714-11-24 00:00:00+00 BC')
+                    OFFSET 0
+                ) AS u
+                WHERE $20 = 9223372036854775807
+            ) AS cut
+            CROSS JOIN LATERAL (
+                SELECT e.body FROM event AS e
+                WHERE e.owner_id = $1 AND e.stream_id = cut.conversation_id AND e.segment IS NOT NULL
+                  AND e.occurred_at >= cut.since AND e.occurred_at < cut.until
+                  AND e.position <= (SELECT s.position FROM stands AS s)
+                -- Says to the planner, while it has no statistics, that event_place is the way: it has this order.
+                ORDER BY e.segment, e.depth OFFSET 0
+            ) AS e
+            UNION ALL
+            SELECT date_bin('15 minutes', e.occurred_at, '4714-11-24 00:00:00+00 BC'), e.stream_id, e.body
+            FROM event AS e
+            WHERE $20 < 9223372036854775807 AND e.owner_id = $1 AND e.position <= $20 AND e.segment IS NOT NULL
+              AND e.occurred_at >= coalesce($21, '-infinity'::timestamptz)
+              AND e.occurred_at < coalesce($22, 'infinity'::timestamptz)
+        ) AS said
+        WHERE NOT said.body ? 'origin'
+        OFFSET 0
     ) AS e
 ),
 summed AS (
@@ -57,9 +73,8 @@ summed AS (
         sum(u.cost_usd) AS cost_usd
     FROM used AS u
     WHERE NOT $11 OR EXISTS (
-        SELECT FROM conversation.conversation AS c
-        WHERE c.owner_id = $1 AND c.id = u.conversation_id
-          AND (NOT $2 OR c.favorited)
+        SELECT FROM conversation.conversation_at($1, u.conversation_id, $20) AS c
+        WHERE (NOT $2 OR c.favorited)
           AND c.tags ?& $3
           AND CASE WHEN c.deleted THEN 'deleted' WHEN c.archived THEN 'archived' ELSE 'active' END = ANY ($4)
           AND ($5::text[] IS NULL OR c.model = ANY ($5))

@@ -162,6 +162,11 @@ numbers! {
     BranchNumber(i32),
 }
 
+impl Position {
+    /// Past every event: what is read as of it is how things are now.
+    pub const LATEST: Self = Self(i64::MAX);
+}
+
 impl BranchNumber {
     pub const MAIN: Self = Self(1);
 }

@@ -22,7 +22,11 @@ pub struct Projection {
 
 pub const CONVERSATION: Projection = Projection::of_facts(
     "conversation",
-    include_str!("../../projections/conversation/schema.sql"),
+    concat!(
+        include_str!("../../projections/conversation/schema.sql"),
+        include_str!("../../projections/conversation/acts.sql"),
+        include_str!("../../projections/conversation/as_of.sql"),
+    ),
     include_str!("../../projections/conversation/index.sql"),
     include_str!("../../projections/conversation/apply.sql"),
 );

@@ -4,6 +4,7 @@ mod account;
 mod close;
 mod execute;
 mod import;
+mod moment;
 mod open;
 mod progress;
 mod read;
@@ -22,6 +23,7 @@ use tokio::sync::Semaphore;
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use import::Imported;
+pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
@@ -89,6 +91,8 @@ pub enum Trouble {
     Unreadable(#[from] Unreadable),
     #[error("sealed words do not open under their key")]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Moment(#[from] NoMoment),
     #[error("the database has no such time or time zone: {0}")]
     Time(String),
     #[error("{0}")]

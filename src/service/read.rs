@@ -1,4 +1,5 @@
-//! Reading, as the actor may: in its own part of the ledger, not before what it was last told was done.
+//! Reading, as the actor may: in its own part of the ledger, not before what it was last told was done, and as of whatever
+//! position (`at`), which is [`Position::LATEST`] for how things are now.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::{Actor, Opened, Service, Trouble};
 use crate::event::{
-    BranchNumber, ConversationId, Depth, Event, EventId, MessageId, Place, Position, Private, Token, Version,
+    BranchNumber, ConversationId, Depth, Event, EventId, MessageId, Place, Position, Private, StreamId, Token, Version,
 };
 use crate::log::Recorded;
 use crate::view::audit::{self, EntryFilter, EntryRow};
@@ -15,6 +16,7 @@ use crate::view::branch::{self, BranchRow};
 use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
 use crate::view::event::{self as events, EventFilter, EventRow};
 use crate::view::message::{self, MessageRow};
+use crate::view::snapshot::{self, SnapshotRow};
 use crate::view::usage::{self, Costs, Dimension, Span};
 use crate::view::{Page, Slice};
 
@@ -64,8 +66,8 @@ impl Service {
         self.engine.progress(view).map(|progress| *progress.borrow()).unwrap_or_default()
     }
 
-    pub async fn conversations(&self, actor: Actor, ids: &[ConversationId]) -> Result<Vec<ConversationRow>, Trouble> {
-        Ok(conversation::by_ids(&self.pool, actor.owner(), ids).await?)
+    pub async fn conversations(&self, actor: Actor, ids: &[ConversationId], at: Position) -> Result<Vec<ConversationRow>, Trouble> {
+        Ok(conversation::by_ids(&self.pool, actor.owner(), ids, at).await?)
     }
 
     pub async fn list(
@@ -75,24 +77,27 @@ impl Service {
         order: Order,
         slice: &Slice<Key>,
         counted: bool,
+        at: Position,
     ) -> Result<Page<ConversationRow>, Trouble> {
-        Ok(conversation::list(&self.pool, actor.owner(), filter, order, slice, counted).await?)
+        Ok(conversation::list(&self.pool, actor.owner(), filter, order, slice, counted, at).await?)
     }
 
     pub async fn branches_of(
         &self,
         actor: Actor,
         conversations: &[ConversationId],
+        at: Position,
     ) -> Result<HashMap<ConversationId, Vec<BranchRow>>, Trouble> {
-        Ok(branch::of_conversations(&self.pool, actor.owner(), conversations).await?)
+        Ok(branch::of_conversations(&self.pool, actor.owner(), conversations, at).await?)
     }
 
     pub async fn branches(
         &self,
         actor: Actor,
         branches: &[(ConversationId, BranchNumber)],
+        at: Position,
     ) -> Result<Vec<BranchRow>, Trouble> {
-        Ok(branch::by_numbers(&self.pool, actor.owner(), branches).await?)
+        Ok(branch::by_numbers(&self.pool, actor.owner(), branches, at).await?)
     }
 
     /// What the whole paths of these branches cost; those of unknown cost are left out.
@@ -100,8 +105,9 @@ impl Service {
         &self,
         actor: Actor,
         branches: &[(ConversationId, BranchNumber)],
+        at: Position,
     ) -> Result<HashMap<(ConversationId, BranchNumber), Decimal>, Trouble> {
-        Ok(branch::path_costs(&self.pool, actor.owner(), branches).await?)
+        Ok(branch::path_costs(&self.pool, actor.owner(), branches, at).await?)
     }
 
     /// A page of a branch, by depth; none when there is no such branch.
@@ -111,20 +117,21 @@ impl Service {
         conversation: ConversationId,
         branch: BranchNumber,
         slice: &Slice<Depth>,
+        at: Position,
     ) -> Result<Option<Page<Message>>, Trouble> {
-        let Some(page) = message::page(&self.pool, actor.owner(), conversation, branch, slice).await? else {
+        let Some(page) = message::page(&self.pool, actor.owner(), conversation, branch, slice, at).await? else {
             return Ok(None);
         };
         let Page { rows, has_next, has_previous, total } = page;
         Ok(Some(Page { rows: self.said(rows).await?, has_next, has_previous, total }))
     }
 
-    pub async fn messages(&self, actor: Actor, ids: &[MessageId]) -> Result<Vec<Message>, Trouble> {
-        self.said(message::by_ids(&self.pool, actor.owner(), ids).await?).await
+    pub async fn messages(&self, actor: Actor, ids: &[MessageId], at: Position) -> Result<Vec<Message>, Trouble> {
+        self.said(message::by_ids(&self.pool, actor.owner(), ids, at).await?).await
     }
 
-    pub async fn messages_at(&self, actor: Actor, places: &[(ConversationId, Place)]) -> Result<Vec<Message>, Trouble> {
-        self.said(message::by_places(&self.pool, actor.owner(), places).await?).await
+    pub async fn messages_at(&self, actor: Actor, places: &[(ConversationId, Place)], at: Position) -> Result<Vec<Message>, Trouble> {
+        self.said(message::by_places(&self.pool, actor.owner(), places, at).await?).await
     }
 
     /// What stands below each of these, eldest first; below none stand the roots.
@@ -132,8 +139,9 @@ impl Service {
         &self,
         actor: Actor,
         parents: &[(ConversationId, Option<Place>)],
+        at: Position,
     ) -> Result<HashMap<(ConversationId, Option<Place>), Vec<Message>>, Trouble> {
-        let below = message::children(&self.pool, actor.owner(), parents).await?;
+        let below = message::children(&self.pool, actor.owner(), parents, at).await?;
         let mut opened: HashMap<_, Vec<_>> = below.keys().map(|parent| (*parent, Vec::new())).collect();
         for message in self.said(below.into_values().flatten().collect()).await? {
             opened.entry((message.conversation(), message.parent)).or_default().push(message);
@@ -155,8 +163,9 @@ impl Service {
         range: Span,
         dimensions: &[Dimension],
         filter: Option<&Filter>,
+        at: Position,
     ) -> Result<Option<Costs>, Trouble> {
-        let read = usage::costs(&self.pool, actor.owner(), range, dimensions, filter).await;
+        let read = usage::costs(&self.pool, actor.owner(), range, dimensions, filter, at).await;
         read.map_err(|error| match error.as_database_error() {
             Some(said) if said.code().is_some_and(|code| TIMES.contains(&&*code)) => Trouble::Time(said.to_string()),
             _ => error.into(),
@@ -173,6 +182,33 @@ impl Service {
         counted: bool,
     ) -> Result<Page<EntryRow>, Trouble> {
         Ok(audit::list(&self.pool, actor.owner(), filter, after, limit, counted).await?)
+    }
+
+    /// Snapshots of a conversation, the newest first: the first `limit` taken before the position `before`.
+    pub async fn snapshots(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        before: Position,
+        limit: u32,
+        at: Position,
+    ) -> Result<Page<SnapshotRow>, Trouble> {
+        Ok(snapshot::of_conversation(&self.pool, actor.owner(), conversation, at, before, limit).await?)
+    }
+
+    pub async fn snapshot(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        id: EventId,
+        at: Position,
+    ) -> Result<Option<SnapshotRow>, Trouble> {
+        Ok(snapshot::by_id(&self.pool, actor.owner(), conversation, id, at).await?)
+    }
+
+    /// The stream that an event of the actor's is in.
+    pub async fn stream_of(&self, actor: Actor, event: EventId) -> Result<Option<StreamId>, Trouble> {
+        Ok(self.log.read_ids(actor.owner(), &[event]).await?.first().map(|event| event.fact.stream))
     }
 
     /// Events of the actor's after `after`, in order: the first `limit`.

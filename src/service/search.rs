@@ -26,6 +26,8 @@ pub struct Search {
     pub after: Option<After>,
     /// Whether to count what there is.
     pub counted: bool,
+    /// As of when.
+    pub at: Position,
 }
 
 /// The hit that a page begins behind.
@@ -77,7 +79,7 @@ impl Service {
     pub async fn search(&self, actor: Actor, at_least: Option<Position>, search: &Search) -> Result<Hits, Trouble> {
         self.caught_up(actor, CONVERSATION, at_least).await?;
         let indexed = self.indexed(actor, at_least).await;
-        let until = search.after.map_or(indexed.position, |after| after.until);
+        let until = search.after.map_or(indexed.position, |after| after.until).min(search.at);
         let mut found = Hits { hits: Vec::new(), has_next: false, total: Some(0), until, indexed };
         // A view that was never folded may have no tables.
         if indexed.position == Position(0) {
@@ -113,18 +115,19 @@ impl Service {
         }
         found.has_next = hits.len() > first;
         hits.truncate(first);
-        found.hits = self.shown(actor, hits).await?;
+        found.hits = self.shown(actor, hits, search.at).await?;
         found.total =
             if search.counted { Some(self.count(actor, search, &exact, until, COUNTED_MAX).await?) } else { None };
         Ok(found)
     }
 
-    /// Conversations that say what is looked for: those of the ten thousand newest hits.
+    /// Conversations that said at `at` what is looked for: those of the ten thousand newest hits.
     pub async fn conversations_saying(
         &self,
         actor: Actor,
         at_least: Option<Position>,
         query: &Query,
+        at: Position,
     ) -> Result<Vec<ConversationId>, Trouble> {
         let indexed = self.indexed(actor, at_least).await;
         if indexed.position == Position(0) {
@@ -140,10 +143,11 @@ impl Service {
             first: COUNTED_MAX,
             after: None,
             counted: false,
+            at,
         };
         let pieces = search::pieces(&self.pool, actor.owner(), &query.terms()).await?;
         let Some(exact) = query.spell(&pieces, &HashMap::new()) else { return Ok(Vec::new()) };
-        let window = Window { until: indexed.position, after: None, limit: COUNTED_MAX };
+        let window = Window { until: indexed.position.min(at), after: None, limit: COUNTED_MAX };
         let mut rows = self.found(actor, &search, &exact, None, &window).await?;
         if rows.is_empty() {
             let near = search::near(&self.pool, actor.owner(), &query.doubtful(&pieces)).await?;
@@ -174,8 +178,8 @@ impl Service {
         shown: Option<&Spelled>,
         window: &Window,
     ) -> Result<Vec<HitRow>, Trouble> {
-        let Search { filter, include_hidden, order, .. } = search;
-        Ok(search::list(&self.pool, actor.owner(), query, shown, filter, *include_hidden, *order, window).await?)
+        let Search { filter, include_hidden, order, at, .. } = search;
+        Ok(search::list(&self.pool, actor.owner(), query, shown, filter, *include_hidden, *order, window, *at).await?)
     }
 
     /// How many hits there are, at most `limit`.
@@ -193,13 +197,18 @@ impl Service {
     }
 
     /// Hits with the part of their words that says why.
-    async fn shown(&self, actor: Actor, rows: Vec<(HitRow, &Spelled, bool)>) -> Result<Vec<Hit>, Trouble> {
-        let at: Vec<Position> = rows.iter().map(|(row, ..)| row.position).collect();
+    async fn shown(
+        &self,
+        actor: Actor,
+        rows: Vec<(HitRow, &Spelled, bool)>,
+        at: Position,
+    ) -> Result<Vec<Hit>, Trouble> {
+        let said_at: Vec<Position> = rows.iter().map(|(row, ..)| row.position).collect();
         let place =
             |row: &HitRow| if let Found::Message(place) = row.found { Some((row.conversation, place)) } else { None };
         let places: Vec<_> = rows.iter().filter_map(|(row, ..)| place(row)).collect();
-        let abandoned = search::abandoned(&self.pool, actor.owner(), &places).await?;
-        let opened = self.events_at(actor, &at).await?;
+        let abandoned = search::abandoned(&self.pool, actor.owner(), &places, at).await?;
+        let opened = self.events_at(actor, &said_at).await?;
         let opened: HashMap<_, _> = opened.into_iter().map(|opened| (opened.recorded.position, opened)).collect();
         let hit = |(row, query, widened): (HitRow, &Spelled, bool)| {
             let opened = opened.get(&row.position)?.clone();

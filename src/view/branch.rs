@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::{place, unexpected};
+use super::{from, place, unexpected};
 use crate::event::{BranchNumber, ConversationId, OwnerId, Place, Position, Token};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -22,25 +22,37 @@ pub struct BranchRow {
     /// The event that holds its name, and the token that the name is known by.
     pub name: Option<(Position, Token)>,
     pub preferred: bool,
+    /// Put aside: it takes no more messages until it is resumed.
+    pub abandoned: bool,
     pub created_at: DateTime<Utc>,
     /// Of the messages that were appended to it; none while no cost is known.
     pub own_cost_usd: Option<Decimal>,
+    /// The message of another conversation below which its conversation goes on.
+    pub from: Option<(ConversationId, Place)>,
 }
 
 impl BranchRow {
+    /// The newest message on its path, which is of another conversation when this one goes on from there and nothing was
+    /// said on the branch yet.
+    pub fn end(&self) -> Option<(ConversationId, Place)> {
+        self.tip.map(|tip| (self.conversation, tip)).or(self.from)
+    }
+
     pub fn message_count(&self) -> u64 {
-        self.tip.and_then(|tip| u64::try_from(tip.depth.0).ok()).unwrap_or_default()
+        self.end().and_then(|(_, end)| u64::try_from(end.depth.0).ok()).unwrap_or_default()
     }
 }
 
-/// The branches of these conversations, each conversation's by number.
+/// The branches of these conversations as they were at `at`, each conversation's by number.
 pub async fn of_conversations(
     pool: &PgPool,
     owner: OwnerId,
     conversations: &[ConversationId],
+    at: Position,
 ) -> Result<HashMap<ConversationId, Vec<BranchRow>>, sqlx::Error> {
     let ids: Vec<Uuid> = conversations.iter().map(|id| id.0).collect();
-    let query = sqlx::query(include_str!("../../projections/conversation/branches.sql")).bind(owner.0).bind(ids);
+    let query =
+        sqlx::query(include_str!("../../projections/conversation/branches.sql")).bind(owner.0).bind(ids).bind(at.0);
     let mut branches: HashMap<_, Vec<_>> = HashMap::with_capacity(conversations.len());
     for row in query.fetch_all(pool).await? {
         let branch = branch(&row)?;
@@ -49,31 +61,35 @@ pub async fn of_conversations(
     Ok(branches)
 }
 
-/// The branches with these numbers, in no order.
+/// The branches with these numbers as they were at `at`, in no order.
 pub async fn by_numbers(
     pool: &PgPool,
     owner: OwnerId,
     branches: &[(ConversationId, BranchNumber)],
+    at: Position,
 ) -> Result<Vec<BranchRow>, sqlx::Error> {
     let (conversations, numbers) = columns(branches);
     let query = sqlx::query(include_str!("../../projections/conversation/branch.sql"))
         .bind(owner.0)
         .bind(conversations)
-        .bind(numbers);
+        .bind(numbers)
+        .bind(at.0);
     query.fetch_all(pool).await?.iter().map(branch).collect()
 }
 
-/// What the path of each branch costs, from the root to its tip. A branch on whose path no cost is known is not there.
+/// What the path of each branch cost as of `at`, from the root to its tip. A branch on whose path no cost is known is not there.
 pub async fn path_costs(
     pool: &PgPool,
     owner: OwnerId,
     branches: &[(ConversationId, BranchNumber)],
+    at: Position,
 ) -> Result<HashMap<(ConversationId, BranchNumber), Decimal>, sqlx::Error> {
     let (conversations, numbers) = columns(branches);
     let query = sqlx::query(include_str!("../../projections/conversation/branch_costs.sql"))
         .bind(owner.0)
         .bind(conversations)
-        .bind(numbers);
+        .bind(numbers)
+        .bind(at.0);
     let mut costs = HashMap::with_capacity(branches.len());
     for row in query.fetch_all(pool).await? {
         let key = (ConversationId(row.try_get("conversation_id")?), BranchNumber(row.try_get("number")?));
@@ -98,6 +114,8 @@ fn branch(row: &PgRow) -> Result<BranchRow, sqlx::Error> {
         forked_from: place(row, "fork_segment", "fork_depth")?,
         name: name_at.map(Position).zip(token.map(Token)),
         preferred: row.try_get("preferred")?,
+        abandoned: row.try_get("abandoned")?,
+        from: from(row)?,
         created_at: row.try_get("created_at")?,
         own_cost_usd: row.try_get("own_cost_usd")?,
     })

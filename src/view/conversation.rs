@@ -10,8 +10,8 @@ use sqlx::types::Json;
 use sqlx::{PgPool, Postgres, Row as _};
 use uuid::Uuid;
 
-use super::{Cut, Page, Slice, count};
-use crate::event::{BranchNumber, ConversationId, OwnerId, Position, Token, Version};
+use super::{Cut, Page, Slice, count, from};
+use crate::event::{BranchNumber, ConversationId, OwnerId, Place, Position, Token, Version};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversationRow {
@@ -26,6 +26,8 @@ pub struct ConversationRow {
     pub provider: Option<String>,
     /// The kind of export that it was imported from.
     pub source: Option<String>,
+    /// The message of another conversation below which it goes on.
+    pub from: Option<(ConversationId, Place)>,
     /// The branch that is shown when none is named.
     pub preferred: BranchNumber,
     /// Of its newest event.
@@ -135,18 +137,32 @@ impl Filter {
     }
 }
 
-/// The conversations of an owner that have these ids, in no order.
+/// The conversations of an owner that have these ids, as they were at `at`, in no order.
 pub async fn by_ids(
     pool: &PgPool,
     owner: OwnerId,
     ids: &[ConversationId],
+    at: Position,
 ) -> Result<Vec<ConversationRow>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let query = sqlx::query(include_str!("../../projections/conversation/get.sql")).bind(owner.0).bind(ids);
+    let query = sqlx::query(include_str!("../../projections/conversation/get.sql")).bind(owner.0).bind(ids).bind(at.0);
     query.fetch_all(pool).await?.iter().map(conversation).collect()
 }
 
-/// A page of an owner's conversations. The total is counted when `counted`; it looks at each of them.
+/// The last position of a conversation before anything happened to it later than `time`, by its own time; none when it
+/// began later, or is not there.
+pub async fn by_own_time(
+    pool: &PgPool,
+    owner: OwnerId,
+    id: ConversationId,
+    time: DateTime<Utc>,
+) -> Result<Option<Position>, sqlx::Error> {
+    let query = sqlx::query_scalar(include_str!("../../projections/conversation/occurred.sql"));
+    let position: Option<i64> = query.bind(owner.0).bind(id.0).bind(time).fetch_one(pool).await?;
+    Ok(position.map(Position))
+}
+
+/// A page of an owner's conversations as they were at `at`. The total is counted when `counted`; it looks at each of them.
 pub async fn list(
     pool: &PgPool,
     owner: OwnerId,
@@ -154,6 +170,7 @@ pub async fn list(
     order: Order,
     slice: &Slice<Key>,
     counted: bool,
+    at: Position,
 ) -> Result<Page<ConversationRow>, sqlx::Error> {
     let (wanted, forward) = match slice.cut {
         Cut::First(wanted) => (wanted, true),
@@ -184,6 +201,7 @@ pub async fn list(
         .bind(i64::from(wanted) + 1)
         .bind(counted)
         .bind(filter.among())
+        .bind(at.0)
         .fetch_all(pool)
         .await?;
     let total = rows.first().filter(|_| counted).map(|row| count(row, "total")).transpose()?;
@@ -253,6 +271,7 @@ fn conversation(row: &PgRow) -> Result<ConversationRow, sqlx::Error> {
         model: row.try_get("model")?,
         provider: row.try_get("provider")?,
         source: row.try_get("source")?,
+        from: from(row)?,
         preferred: BranchNumber(row.try_get("preferred")?),
         version: Version(row.try_get("version")?),
         position: Position(row.try_get("position")?),

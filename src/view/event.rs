@@ -22,6 +22,8 @@ pub struct EventFilter {
     pub stream: Option<StreamId>,
     /// Any of these; all kinds when there are none.
     pub kinds: Vec<String>,
+    /// None later than this; all when it is not given.
+    pub last: Option<Position>,
 }
 
 /// Events of an owner after `after`, in order: the first `limit`.
@@ -37,6 +39,7 @@ pub async fn list(
         None => include_str!("sql/events_of_owner.sql"),
     };
     let mut query = sqlx::query(statement).bind(owner.0).bind(after.0).bind(kinds(filter)).bind(i64::from(limit));
+    query = query.bind(last(filter));
     if let Some(stream) = filter.stream {
         query = query.bind(stream.0);
     }
@@ -48,7 +51,8 @@ pub async fn count(pool: &PgPool, owner: OwnerId, filter: &EventFilter) -> Resul
     let query = sqlx::query_scalar(include_str!("sql/count_events.sql"))
         .bind(owner.0)
         .bind(filter.stream.map(|stream| stream.0))
-        .bind(kinds(filter));
+        .bind(kinds(filter))
+        .bind(last(filter));
     query.fetch_one(pool).await.map(|count: i64| u64::try_from(count).unwrap_or_default())
 }
 
@@ -80,6 +84,10 @@ pub(super) fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
         }
     }
     Ok(events)
+}
+
+fn last(filter: &EventFilter) -> i64 {
+    filter.last.unwrap_or(Position::LATEST).0
 }
 
 fn kinds(filter: &EventFilter) -> Option<&[String]> {

@@ -10,13 +10,13 @@ use super::event::{EventRow, gather};
 use super::{Cut, Page, Slice, unexpected};
 use crate::event::{BranchNumber, ConversationId, Depth, MessageId, OwnerId, Place, Position, Rating, Segment};
 
-/// A message: the event that appended it, and what was thought of it since.
+/// A message: the event that appended it, and what was thought of it by the moment that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRow {
     /// Of its words, the content alone: what else a provider said is read with the event ([`super::event`]).
     pub event: EventRow,
     pub place: Place,
-    /// The message above it; none above a root.
+    /// The message above it; none above a root. In segment 0 it is the one below which its conversation goes on from another.
     pub parent: Option<Place>,
     pub hidden: bool,
     pub rating: Option<Rating>,
@@ -34,13 +34,14 @@ impl MessageRow {
     }
 }
 
-/// A page of a branch, root first; keys are depths. None when there is no such branch.
+/// A page of a branch as it was at `at`, root first; keys are depths. None when there was no such branch.
 pub async fn page(
     pool: &PgPool,
     owner: OwnerId,
     conversation: ConversationId,
     branch: BranchNumber,
     slice: &Slice<Depth>,
+    at: Position,
 ) -> Result<Option<Page<MessageRow>>, sqlx::Error> {
     let many = |count: u32| i32::try_from(count).unwrap_or(i32::MAX >> 1);
     let (first, last) = match slice.cut {
@@ -55,6 +56,7 @@ pub async fn page(
         .bind(slice.before.map(|before| before.0.max(1)))
         .bind(first)
         .bind(last)
+        .bind(at.0)
         .fetch_all(pool)
         .await?;
     let Some(any) = rows.first() else { return Ok(None) };
@@ -69,32 +71,40 @@ pub async fn page(
     }))
 }
 
-/// The messages of an owner that have these ids, in no order.
-pub async fn by_ids(pool: &PgPool, owner: OwnerId, ids: &[MessageId]) -> Result<Vec<MessageRow>, sqlx::Error> {
+/// The messages of an owner that have these ids, as they were at `at`, in no order.
+pub async fn by_ids(
+    pool: &PgPool,
+    owner: OwnerId,
+    ids: &[MessageId],
+    at: Position,
+) -> Result<Vec<MessageRow>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let query = sqlx::query(include_str!("../../projections/conversation/messages.sql")).bind(owner.0).bind(ids);
+    let query =
+        sqlx::query(include_str!("../../projections/conversation/messages.sql")).bind(owner.0).bind(ids).bind(at.0);
     messages(&query.fetch_all(pool).await?)
 }
 
-/// The messages that stand at these places, in no order.
+/// The messages that stood at these places at `at`, in no order.
 pub async fn by_places(
     pool: &PgPool,
     owner: OwnerId,
     places: &[(ConversationId, Place)],
+    at: Position,
 ) -> Result<Vec<MessageRow>, sqlx::Error> {
-    at(pool, owner, include_str!("../../projections/conversation/places.sql"), places.iter().copied()).await
+    standing(pool, owner, include_str!("../../projections/conversation/places.sql"), places.iter().copied(), at).await
 }
 
-/// What stands below each of these messages, eldest first; below `None` stand the roots. The siblings of a message are
-/// the children of its parent.
+/// What stood below each of these messages at `at`, eldest first; below `None` stand the roots. The siblings of a message
+/// are the children of its parent.
 pub async fn children(
     pool: &PgPool,
     owner: OwnerId,
     parents: &[(ConversationId, Option<Place>)],
+    at: Position,
 ) -> Result<HashMap<(ConversationId, Option<Place>), Vec<MessageRow>>, sqlx::Error> {
     // The root stands above all: at 0, 0.
     let places = parents.iter().map(|(conversation, parent)| (*conversation, parent.unwrap_or_default()));
-    let rows = at(pool, owner, include_str!("../../projections/conversation/children.sql"), places).await?;
+    let rows = standing(pool, owner, include_str!("../../projections/conversation/children.sql"), places, at).await?;
     let mut below: HashMap<_, Vec<_>> = parents.iter().map(|parent| (*parent, Vec::new())).collect();
     for row in rows {
         below.entry((row.conversation(), row.parent)).or_default().push(row);
@@ -102,11 +112,12 @@ pub async fn children(
     Ok(below)
 }
 
-async fn at(
+async fn standing(
     pool: &PgPool,
     owner: OwnerId,
     statement: &'static str,
     places: impl Iterator<Item = (ConversationId, Place)>,
+    at: Position,
 ) -> Result<Vec<MessageRow>, sqlx::Error> {
     let mut columns = (Vec::<Uuid>::new(), Vec::<i32>::new(), Vec::<i32>::new());
     for (conversation, place) in places {
@@ -114,7 +125,7 @@ async fn at(
         columns.1.push(place.segment.0);
         columns.2.push(place.depth.0);
     }
-    let query = sqlx::query(statement).bind(owner.0).bind(columns.0).bind(columns.1).bind(columns.2);
+    let query = sqlx::query(statement).bind(owner.0).bind(columns.0).bind(columns.1).bind(columns.2).bind(at.0);
     messages(&query.fetch_all(pool).await?)
 }
 

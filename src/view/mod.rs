@@ -1,19 +1,24 @@
 //! Typed reads. Each is one statement, so what it answers is of one moment; each takes the owner whose rows it reads.
 //!
 //! Rows hold facts, and words as they were sealed: opening them is the service's business.
+//!
+//! What can be read as of another moment takes the position that the log had come to then, or [`Position::LATEST`](crate::event::Position::LATEST).
 
 pub mod audit;
 pub mod branch;
 pub mod conversation;
 pub mod event;
 pub mod message;
+pub mod moment;
 pub mod search;
+pub mod snapshot;
 pub mod usage;
 
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use uuid::Uuid;
 
-use crate::event::{Depth, Place, Segment};
+use crate::event::{ConversationId, Depth, Place, Segment};
 
 /// Which part of a list is asked for: what lies between two keys, cut from one end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +74,12 @@ fn place(row: &PgRow, segment: &str, depth: &str) -> Result<Option<Place>, sqlx:
     let segment: Option<i32> = row.try_get(segment)?;
     let depth: Option<i32> = row.try_get(depth)?;
     Ok(segment.zip(depth).map(|(segment, depth)| Place { segment: Segment(segment), depth: Depth(depth) }))
+}
+
+/// The message of another conversation below which one goes on.
+fn from(row: &PgRow) -> Result<Option<(ConversationId, Place)>, sqlx::Error> {
+    let id: Option<Uuid> = row.try_get("from_id")?;
+    Ok(id.map(ConversationId).zip(place(row, "from_segment", "from_depth")?))
 }
 
 /// A count that SQL keeps signed.

@@ -89,14 +89,15 @@ pub struct Costs {
     pub position: Position,
 }
 
-/// What an owner's messages used and cost, of all conversations or of those that meet `filter`. None when that is more
-/// than [`ROWS_MAX`] rows.
+/// What an owner's messages used and cost as of `at`, of all conversations or of those that met `filter` then. None when that
+/// is more than [`ROWS_MAX`] rows.
 pub async fn costs(
     pool: &PgPool,
     owner: OwnerId,
     range: Span,
     dimensions: &[Dimension],
     filter: Option<&Filter>,
+    at: Position,
 ) -> Result<Option<Costs>, sqlx::Error> {
     let Quarters { whole, cut } = Quarters::of(range);
     let (cut_from, cut_to): (Vec<_>, Vec<_>) = cut.into_iter().unzip();
@@ -114,11 +115,14 @@ pub async fn costs(
         .bind(columns(dimensions))
         .bind(i64::try_from(ROWS_MAX).unwrap_or(i64::MAX) + 1)
         .bind(filter.and_then(Filter::among))
+        .bind(at.0)
+        .bind(range.from)
+        .bind(range.to)
         .fetch_all(pool)
         .await?;
     let mut costs = Costs::default();
     for row in &rows {
-        costs.position = Position(row.try_get("position")?);
+        costs.position = Position(row.try_get("position")?).min(at);
         if row.try_get::<Option<i64>, _>("messages")?.is_some() {
             let mut row = usage(row)?;
             row.keys.account = dimensions.contains(&Dimension::Account).then_some(owner);

@@ -81,7 +81,7 @@ pub fn trouble(trouble: &Trouble) -> Error {
         | Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
         Trouble::Database(error) if is_cut_off(error) || is_being_made(error) => 1,
         Trouble::Append(error @ AppendError::TooLarge { .. }) => return bad_input(error.to_string()),
-        Trouble::Time(_) => return bad_input(trouble.to_string()),
+        Trouble::Time(_) | Trouble::Moment(_) => return bad_input(trouble.to_string()),
         trouble => return Error::new(chain(trouble)),
     };
     Error::new(trouble.to_string()).extend_with(|_, extensions| {

@@ -65,7 +65,7 @@ pub async fn page(
     let page = read.map_err(|error| trouble(&error))?;
     let item = |row: EntryRow| {
         let Key { day, first } = row.key();
-        (asker.give(&Mark { position, at: At::Entry { day, first } }), AuditEntry::of(asker, row))
+        (asker.give(&Mark::new(position, At::Entry { day, first })), AuditEntry::of(asker, row))
     };
     let items = page.rows.into_iter().map(item).collect();
     Ok(AuditConnection::new(items, (page.has_next, page.has_previous), page.total))

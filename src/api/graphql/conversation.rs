@@ -5,22 +5,27 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::account::Account;
 use super::asker::{Asker, bad_input, problem, shared, trouble};
-use super::branch::Branch;
+use super::branch::{self, Branch};
 use super::cursor::{At, Cursor, Mark, NoCursor};
 use super::event::{self, EventConnection};
 use super::id::Name;
-use super::loader::{BranchAt, BranchesOf};
-use super::message::{self, MessageConnection};
+use super::loader::{BranchesOf, Then};
+use super::message::{self, Message, MessageConnection};
 use super::page::{Window, connection, cost};
 use super::scalar::{BigInt, Decimal};
+use super::snapshot::{self, SnapshotConnection};
 use crate::event::{ConversationId, Event, Position, Private};
 use crate::service::CONVERSATION;
 use crate::view::Page;
 use crate::view::conversation::{ConversationRow, Filter, Key, KeyValue, Order, Status};
 use crate::view::search::Query;
 
+/// A conversation as it was at a moment, and all that hangs on it.
 #[derive(Clone)]
-pub struct Conversation(pub ConversationRow);
+pub struct Conversation {
+    pub row: ConversationRow,
+    pub at: Position,
+}
 
 connection!(ConversationConnection, ConversationEdge, Conversation);
 
@@ -35,7 +40,7 @@ pub enum ConversationStatus {
 #[Object]
 impl Conversation {
     pub async fn id(&self, context: &Context<'_>) -> ID {
-        Name::Conversation(Asker::of(context).actor.owner(), self.0.id).id()
+        Name::Conversation(Asker::of(context).actor.owner(), self.row.id).id()
     }
 
     async fn owner(&self, context: &Context<'_>) -> Account {
@@ -44,7 +49,7 @@ impl Conversation {
 
     /// Null while it has none, and once it was forgotten.
     async fn title(&self, context: &Context<'_>) -> Result<Option<String>> {
-        let Some(at) = self.0.title_at else { return Ok(None) };
+        let Some(at) = self.row.title_at else { return Ok(None) };
         let opened = Asker::of(context).loader.load_one(at).await.map_err(shared)?;
         Ok(opened.and_then(|opened| match opened.event {
             Event::ConversationTitled(titled) => titled.title.known(),
@@ -54,7 +59,7 @@ impl Conversation {
 
     /// In alphabetical order; forgotten ones are left out.
     async fn tags(&self, context: &Context<'_>) -> Result<Vec<String>> {
-        let at: Vec<Position> = self.0.tags.values().copied().collect();
+        let at: Vec<Position> = self.row.tags.values().copied().collect();
         let opened = Asker::of(context).loader.load_many(at).await.map_err(shared)?;
         let word = |(token, at)| match &opened.get(at)?.event {
             Event::ConversationTagged(tagged) => {
@@ -63,17 +68,17 @@ impl Conversation {
             }
             _ => None,
         };
-        let mut tags: Vec<String> = self.0.tags.iter().filter_map(word).collect();
+        let mut tags: Vec<String> = self.row.tags.iter().filter_map(word).collect();
         tags.sort_unstable();
         Ok(tags)
     }
 
     async fn favorited(&self) -> bool {
-        self.0.favorited
+        self.row.favorited
     }
 
     async fn status(&self) -> ConversationStatus {
-        match self.0.status {
+        match self.row.status {
             Status::Active => ConversationStatus::Active,
             Status::Archived => ConversationStatus::Archived,
             Status::Deleted => ConversationStatus::Deleted,
@@ -81,81 +86,82 @@ impl Conversation {
     }
 
     async fn model(&self) -> Option<&str> {
-        self.0.model.as_deref()
+        self.row.model.as_deref()
     }
 
     async fn provider(&self) -> Option<&str> {
-        self.0.provider.as_deref()
+        self.row.provider.as_deref()
     }
 
     /// The kind of export that it was imported from.
     async fn source(&self) -> Option<&str> {
-        self.0.source.as_deref()
+        self.row.source.as_deref()
     }
 
     async fn version(&self) -> i32 {
-        self.0.version.0
+        self.row.version.0
     }
 
     async fn position(&self) -> BigInt {
-        self.0.position.into()
+        self.row.position.into()
     }
 
     /// When it began, in its own time.
     async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+        self.row.created_at
     }
 
     /// When anything last happened to it, in its own time.
     async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+        self.row.updated_at
     }
 
     async fn message_count(&self) -> i32 {
-        i32::try_from(self.0.message_count).unwrap_or(i32::MAX)
+        i32::try_from(self.row.message_count).unwrap_or(i32::MAX)
     }
 
     async fn tokens_in(&self) -> BigInt {
-        big(self.0.tokens_in)
+        big(self.row.tokens_in)
     }
 
     async fn tokens_out(&self) -> BigInt {
-        big(self.0.tokens_out)
+        big(self.row.tokens_out)
     }
 
     async fn cache_reads(&self) -> BigInt {
-        big(self.0.cache_reads)
+        big(self.row.cache_reads)
     }
 
     async fn cache_writes(&self) -> BigInt {
-        big(self.0.cache_writes)
+        big(self.row.cache_writes)
     }
 
     /// The costs that are known, added up; null while none is known, for unknown is not zero.
     async fn cost_usd(&self) -> Option<Decimal> {
-        self.0.cost_usd.map(Decimal)
+        self.row.cost_usd.map(Decimal)
     }
 
     /// Bytes of UTF-8 that were said.
     async fn size_bytes(&self) -> BigInt {
-        big(self.0.size_bytes)
+        big(self.row.size_bytes)
     }
 
     #[graphql(complexity = "10 * child_complexity")]
     async fn branches(&self, context: &Context<'_>) -> Result<Vec<Branch>> {
-        let branches = Asker::of(context).loader.load_one(BranchesOf(self.0.id)).await.map_err(shared)?;
-        Ok(branches.unwrap_or_default().into_iter().map(Branch).collect())
+        let of = Then::new(BranchesOf(self.row.id), self.at);
+        let branches = Asker::of(context).loader.load_one(of).await.map_err(shared)?;
+        Ok(branches.unwrap_or_default().into_iter().map(|row| Branch { row, at: self.at }).collect())
     }
 
     /// The branch of this name; without a name, the preferred one.
     async fn branch(&self, context: &Context<'_>, name: Option<String>) -> Result<Option<Branch>> {
         let asker = Asker::of(context);
         let Some(name) = name else {
-            let preferred = BranchAt(self.0.id, self.0.preferred);
-            return Ok(asker.loader.load_one(preferred).await.map_err(shared)?.map(Branch));
+            return branch::one(&asker, (self.row.id, self.row.preferred), self.at).await;
         };
-        let branches = asker.loader.load_one(BranchesOf(self.0.id)).await.map_err(shared)?;
-        for branch in branches.unwrap_or_default().into_iter().map(Branch) {
+        let of = Then::new(BranchesOf(self.row.id), self.at);
+        let branches = asker.loader.load_one(of).await.map_err(shared)?;
+        for branch in branches.unwrap_or_default().into_iter().map(|row| Branch { row, at: self.at }) {
             if branch.called(&asker).await? == name {
                 return Ok(Some(branch));
             }
@@ -176,13 +182,31 @@ impl Conversation {
     ) -> Result<MessageConnection> {
         let asker = Asker::of(context);
         let number = match branch {
-            None => self.0.preferred,
+            None => self.row.preferred,
             Some(branch) => match Name::branch(&branch).map_err(problem)? {
-                (owner, conversation, number) if asker.may_see(owner) && conversation == self.0.id => number,
+                (owner, conversation, number) if asker.may_see(owner) && conversation == self.row.id => number,
                 _ => return Err(bad_input("this branch is not one of this conversation; `branches` lists them")),
             },
         };
-        message::page(&asker, self.0.id, number, &Window { first, after, last, before }).await
+        message::page(&asker, self.row.id, number, &Window { first, after, last, before }, self.at).await
+    }
+
+    /// Versions that were given a label, the newest first.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn snapshots(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+    ) -> Result<SnapshotConnection> {
+        let window = Window { first, after, last: None, before: None };
+        snapshot::page(&Asker::of(context), self.row.id, &window, self.at).await
+    }
+
+    /// The message of another conversation below which this one goes on.
+    async fn from(&self, context: &Context<'_>) -> Result<Option<Message>> {
+        let Some((conversation, place)) = self.row.from else { return Ok(None) };
+        message::standing(&Asker::of(context), conversation, place, self.at).await
     }
 
     /// What it went through.
@@ -194,8 +218,8 @@ impl Conversation {
         after: Option<Cursor>,
     ) -> Result<EventConnection> {
         let counted = context.look_ahead().field("totalCount").exists();
-        let filter = Some((Some(self.0.id.into()), Vec::new()));
-        event::page(&Asker::of(context), filter, first, after, counted).await
+        let filter = Some((Some(self.row.id.into()), Vec::new()));
+        event::page(&Asker::of(context), filter, first, after, counted, self.at).await
     }
 }
 
@@ -233,7 +257,7 @@ pub struct ConversationFilter {
     pub max_cost_usd: Option<Decimal>,
 }
 
-/// A page of the asker's conversations.
+/// A page of the asker's conversations as they were at `at`.
 pub async fn list(
     asker: &Asker<'_>,
     filter: ConversationFilter,
@@ -241,23 +265,29 @@ pub async fn list(
     window: &Window,
     at_least: Option<Position>,
     counted: bool,
+    at: Position,
 ) -> Result<ConversationConnection> {
     let order = order.map_or(Order::Newest, Order::from);
     let slice = window.slice(|cursor| key(order, asker.take(cursor)?))?;
     let position = asker.service.view_position(CONVERSATION);
-    let page = match filter.resolve(asker, at_least).await? {
-        Some(filter) => asker.service.list(asker.actor, &filter, order, &slice, counted).await,
+    let page = match filter.resolve(asker, at_least, at).await? {
+        Some(filter) => asker.service.list(asker.actor, &filter, order, &slice, counted, at).await,
         None => Ok(Page { rows: Vec::new(), has_next: false, has_previous: false, total: Some(0) }),
     };
     let page = page.map_err(|error| trouble(&error))?;
-    let item = |row: ConversationRow| (asker.give(&place(position, order, &row)), Conversation(row));
+    let item = |row: ConversationRow| (asker.give(&place(position, order, &row).of(at)), Conversation { row, at });
     let items = page.rows.into_iter().map(item).collect();
     Ok(ConversationConnection::new(items, (page.has_next, page.has_previous), page.total))
 }
 
 impl ConversationFilter {
     /// The filter in the view's words; none when nothing can meet it.
-    pub async fn resolve(self, asker: &Asker<'_>, at_least: Option<Position>) -> Result<Option<Filter>> {
+    pub async fn resolve(
+        self,
+        asker: &Asker<'_>,
+        at_least: Option<Position>,
+        at: Position,
+    ) -> Result<Option<Filter>> {
         let tags = self.tags.unwrap_or_default();
         let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
         if tokens.len() < tags.len() {
@@ -267,7 +297,7 @@ impl ConversationFilter {
             None => None,
             Some(query) => {
                 let query = Query::parse(&query).map_err(problem)?;
-                let among = asker.service.conversations_saying(asker.actor, at_least, &query).await;
+                let among = asker.service.conversations_saying(asker.actor, at_least, &query, at).await;
                 Some(among.map_err(|error| trouble(&error))?)
             }
         };
@@ -309,7 +339,7 @@ fn place(position: Position, order: Order, row: &ConversationRow) -> Mark {
         KeyValue::Time(time) => time.to_rfc3339_opts(SecondsFormat::Micros, true),
         KeyValue::Weight(weight) => weight.to_string(),
     };
-    Mark { position, at: At::Sorted { order: order as u8, value, id: id.0 } }
+    Mark::new(position, At::Sorted { order: order as u8, value, id: id.0 })
 }
 
 fn key(order: Order, mark: Mark) -> Result<Key> {
@@ -325,9 +355,10 @@ fn key(order: Order, mark: Mark) -> Result<Key> {
     Ok(Key { value, id: ConversationId(id) })
 }
 
-/// One conversation of the asker's, if it is there.
-pub async fn one(asker: &Asker<'_>, id: ConversationId) -> Result<Option<Conversation>> {
-    Ok(asker.loader.load_one(id).await.map_err(shared)?.map(Conversation))
+/// One conversation of the asker's as it was at `at`, if it was there.
+pub async fn one(asker: &Asker<'_>, id: ConversationId, at: Position) -> Result<Option<Conversation>> {
+    let row = asker.loader.load_one(Then::new(id, at)).await.map_err(shared)?;
+    Ok(row.map(|row| Conversation { row, at }))
 }
 
 pub fn big(count: u64) -> BigInt {

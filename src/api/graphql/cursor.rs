@@ -36,6 +36,23 @@ pub struct Mark {
     /// Everything up to here had been seen when the cursor was given out.
     pub position: Position,
     pub at: At,
+    /// The moment that its connection is read as of; none when that is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Position>,
+}
+
+impl Mark {
+    pub const fn new(position: Position, at: At) -> Self {
+        Self { position, at, as_of: None }
+    }
+
+    /// Of a connection that is read as of `moment`: it shows nothing later.
+    #[must_use]
+    pub fn of(mut self, moment: Position) -> Self {
+        self.position = self.position.min(moment);
+        self.as_of = Some(moment).filter(|moment| *moment != Position::LATEST);
+        self
+    }
 }
 
 /// Where an item stands in its connection.
@@ -49,6 +66,8 @@ pub enum At {
     Sorted { order: u8, value: String, id: Uuid },
     /// By a sort value (its bits) and what was said: a hit of a search.
     Found { order: u8, widened: bool, value: u64, said: Position, nth: i16 },
+    /// By the event that took it: a snapshot.
+    Snapshot(Position),
     /// On a day, at the position of its first event: an entry of the audit.
     Entry { day: NaiveDate, first: Position },
 }
@@ -61,6 +80,8 @@ pub enum NoCursor {
     OtherHistory,
     #[error("the cursor belongs to another connection or another order; begin again without a cursor")]
     OtherConnection,
+    #[error("the cursor is of another moment than `asOf`; leave `asOf` out to go on with the cursor's, or begin again")]
+    OtherMoment,
     #[error("the cursor lies ahead of the log; begin again without a cursor")]
     AheadOfLog,
 }
@@ -118,14 +139,14 @@ mod tests {
     #[test]
     fn a_cursor_comes_back_as_it_was_given() {
         let at = At::Sorted { order: 3, value: "0.5".into(), id: Uuid::from_u128(9) };
-        let mark = Mark { position: Position(42), at };
+        let mark = Mark::new(Position(42), at).of(Position(7));
         assert_eq!(cursors(1).take(&cursors(1).give(&mark)), Ok(mark.clone()));
         assert_eq!(cursors(2).take(&cursors(1).give(&mark)), Err(NoCursor::OtherHistory));
     }
 
     #[test]
     fn a_changed_cursor_is_refused() {
-        let given = cursors(1).give(&Mark { position: Position(42), at: At::Event }).0;
+        let given = cursors(1).give(&Mark::new(Position(42), At::Event)).0;
         for at in 0..given.len() {
             let mut bytes = given.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };

@@ -94,7 +94,7 @@ pub fn stream_id(owner: OwnerId, stream: StreamId) -> ID {
 }
 
 pub const fn mark(position: Position) -> Mark {
-    Mark { position, at: At::Event }
+    Mark::new(position, At::Event)
 }
 
 /// Which events are asked for: those that meet all of it.
@@ -116,18 +116,19 @@ impl EventFilter {
     }
 }
 
-/// A page of events after a cursor.
+/// A page of events after a cursor, of those up to `at`.
 pub async fn page(
     asker: &Asker<'_>,
     filter: Option<(Option<StreamId>, Vec<String>)>,
     first: Option<i32>,
     after: Option<Cursor>,
     counted: bool,
+    at: Position,
 ) -> Result<EventConnection> {
     let first = bounded("first", first.unwrap_or(50))?;
     let after = after.map(|cursor| asker.take(&cursor)).transpose()?.map_or(Position(0), |mark| mark.position);
     let Some((stream, kinds)) = filter else { return Ok(EventConnection::new(Vec::new(), (false, false), Some(0))) };
-    let filter = view::EventFilter { stream, kinds };
+    let filter = view::EventFilter { stream, kinds, last: Some(at) };
     let read = asker.service.events(asker.actor, &filter, after, first + 1).await;
     let mut events = read.map_err(|error| trouble(&error))?;
     let has_next = events.len() > first as usize;

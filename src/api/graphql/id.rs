@@ -17,6 +17,8 @@ pub enum Name {
     /// A branch has no id of its own: it is its conversation's, with its number.
     Branch(OwnerId, ConversationId, BranchNumber),
     Event(OwnerId, EventId),
+    /// The event that took it.
+    Snapshot(OwnerId, EventId),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,7 @@ impl Name {
                 ("branch", ids.concat())
             }
             Self::Event(owner, id) => ("event", [*owner.0.as_bytes(), *id.0.as_bytes()].concat()),
+            Self::Snapshot(owner, id) => ("snapshot", [*owner.0.as_bytes(), *id.0.as_bytes()].concat()),
         };
         ID(format!("{kind}:{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
@@ -51,7 +54,8 @@ impl Name {
             | Self::Conversation(owner, _)
             | Self::Message(owner, _)
             | Self::Branch(owner, _, _)
-            | Self::Event(owner, _) => owner,
+            | Self::Event(owner, _)
+            | Self::Snapshot(owner, _) => owner,
         }
     }
 }
@@ -66,6 +70,7 @@ fn parse(id: &ID) -> Option<Name> {
         ("conversation", 32) => Some(Name::Conversation(owner, ConversationId(uuid(16)?))),
         ("message", 32) => Some(Name::Message(owner, MessageId(uuid(16)?))),
         ("event", 32) => Some(Name::Event(owner, EventId(uuid(16)?))),
+        ("snapshot", 32) => Some(Name::Snapshot(owner, EventId(uuid(16)?))),
         ("branch", 36) => {
             let number = i32::from_be_bytes(bytes[32..].try_into().ok()?);
             Some(Name::Branch(owner, ConversationId(uuid(16)?), BranchNumber(number)))
@@ -92,6 +97,7 @@ expecting!(
     conversation, Conversation(id: ConversationId), "conversation";
     message, Message(id: MessageId), "message";
     branch, Branch(id: ConversationId, number: BranchNumber), "branch";
+    snapshot, Snapshot(id: EventId), "snapshot";
 );
 
 impl Name {
@@ -132,6 +138,7 @@ mod tests {
             Name::Message(owner, MessageId(id)),
             Name::Branch(owner, ConversationId(id), BranchNumber(7)),
             Name::Event(owner, EventId(id)),
+            Name::Snapshot(owner, EventId(id)),
         ] {
             assert_eq!(Name::parse(&name.id()), Ok(name));
         }

@@ -17,6 +17,19 @@ pub struct Loader {
     pub actor: Actor,
 }
 
+/// What is asked for, and as of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Then<Key> {
+    pub key: Key,
+    pub at: Position,
+}
+
+impl<Key> Then<Key> {
+    pub const fn new(key: Key, at: Position) -> Self {
+        Self { key, at }
+    }
+}
+
 /// The branches of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BranchesOf(pub ConversationId);
@@ -37,81 +50,65 @@ pub struct Below(pub ConversationId, pub Option<Place>);
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<Trouble>>;
 
-impl dataloader::Loader<ConversationId> for Loader {
-    type Value = ConversationRow;
-    type Error = Arc<Trouble>;
+/// Reads what is asked for as of each moment in one go.
+macro_rules! loads {
+    ($($key:ty => $value:ty, |$service:ident, $actor:ident, $keys:ident, $at:ident| $read:expr);* $(;)?) => {$(
+        impl dataloader::Loader<Then<$key>> for Loader {
+            type Value = $value;
+            type Error = Arc<Trouble>;
 
-    async fn load(&self, ids: &[ConversationId]) -> Loaded<ConversationId, ConversationRow> {
-        let rows = self.service.conversations(self.actor, ids).await?;
-        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
-    }
+            async fn load(&self, asked: &[Then<$key>]) -> Loaded<Then<$key>, $value> {
+                let mut moments: HashMap<Position, Vec<$key>> = HashMap::new();
+                for then in asked {
+                    moments.entry(then.at).or_default().push(then.key);
+                }
+                let mut loaded = HashMap::with_capacity(asked.len());
+                let ($service, $actor) = (&self.service, self.actor);
+                for ($at, $keys) in moments {
+                    let read: Vec<($key, $value)> = $read;
+                    loaded.extend(read.into_iter().map(|(key, value)| (Then::new(key, $at), value)));
+                }
+                Ok(loaded)
+            }
+        }
+    )*};
 }
 
-impl dataloader::Loader<BranchesOf> for Loader {
-    type Value = Vec<BranchRow>;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, of: &[BranchesOf]) -> Loaded<BranchesOf, Vec<BranchRow>> {
+loads! {
+    ConversationId => ConversationRow, |service, actor, ids, at| {
+        service.conversations(actor, &ids, at).await?.into_iter().map(|row| (row.id, row)).collect()
+    };
+    BranchesOf => Vec<BranchRow>, |service, actor, of, at| {
         let ids: Vec<_> = of.iter().map(|of| of.0).collect();
-        let branches = self.service.branches_of(self.actor, &ids).await?;
-        Ok(branches.into_iter().map(|(id, branches)| (BranchesOf(id), branches)).collect())
-    }
+        let branches = service.branches_of(actor, &ids, at).await?;
+        branches.into_iter().map(|(id, branches)| (BranchesOf(id), branches)).collect()
+    };
+    BranchAt => BranchRow, |service, actor, of, at| {
+        let numbers: Vec<_> = of.iter().map(|of| (of.0, of.1)).collect();
+        let branches = service.branches(actor, &numbers, at).await?;
+        branches.into_iter().map(|branch| (BranchAt(branch.conversation, branch.number), branch)).collect()
+    };
+    PathCost => Decimal, |service, actor, of, at| {
+        let numbers: Vec<_> = of.iter().map(|of| (of.0, of.1)).collect();
+        let costs = service.path_costs(actor, &numbers, at).await?;
+        costs.into_iter().map(|((conversation, number), cost)| (PathCost(conversation, number), cost)).collect()
+    };
+    MessageId => Message, |service, actor, ids, at| {
+        service.messages(actor, &ids, at).await?.into_iter().map(|message| (message.id(), message)).collect()
+    };
+    MessageAt => Message, |service, actor, of, at| {
+        let places: Vec<_> = of.iter().map(|of| (of.0, of.1)).collect();
+        let messages = service.messages_at(actor, &places, at).await?;
+        messages.into_iter().map(|message| (MessageAt(message.conversation(), message.place), message)).collect()
+    };
+    Below => Vec<Message>, |service, actor, of, at| {
+        let parents: Vec<_> = of.iter().map(|below| (below.0, below.1)).collect();
+        let children = service.children(actor, &parents, at).await?;
+        children.into_iter().map(|((id, parent), messages)| (Below(id, parent), messages)).collect()
+    };
 }
 
-impl dataloader::Loader<BranchAt> for Loader {
-    type Value = BranchRow;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, at: &[BranchAt]) -> Loaded<BranchAt, BranchRow> {
-        let at: Vec<_> = at.iter().map(|at| (at.0, at.1)).collect();
-        let branches = self.service.branches(self.actor, &at).await?;
-        Ok(branches.into_iter().map(|branch| (BranchAt(branch.conversation, branch.number), branch)).collect())
-    }
-}
-
-impl dataloader::Loader<PathCost> for Loader {
-    type Value = Decimal;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, at: &[PathCost]) -> Loaded<PathCost, Decimal> {
-        let at: Vec<_> = at.iter().map(|at| (at.0, at.1)).collect();
-        let costs = self.service.path_costs(self.actor, &at).await?;
-        Ok(costs.into_iter().map(|((conversation, number), cost)| (PathCost(conversation, number), cost)).collect())
-    }
-}
-
-impl dataloader::Loader<MessageId> for Loader {
-    type Value = Message;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, ids: &[MessageId]) -> Loaded<MessageId, Message> {
-        let messages = self.service.messages(self.actor, ids).await?;
-        Ok(messages.into_iter().map(|message| (message.id(), message)).collect())
-    }
-}
-
-impl dataloader::Loader<MessageAt> for Loader {
-    type Value = Message;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, at: &[MessageAt]) -> Loaded<MessageAt, Message> {
-        let at: Vec<_> = at.iter().map(|at| (at.0, at.1)).collect();
-        let messages = self.service.messages_at(self.actor, &at).await?;
-        Ok(messages.into_iter().map(|message| (MessageAt(message.conversation(), message.place), message)).collect())
-    }
-}
-
-impl dataloader::Loader<Below> for Loader {
-    type Value = Vec<Message>;
-    type Error = Arc<Trouble>;
-
-    async fn load(&self, parents: &[Below]) -> Loaded<Below, Vec<Message>> {
-        let parents: Vec<_> = parents.iter().map(|below| (below.0, below.1)).collect();
-        let children = self.service.children(self.actor, &parents).await?;
-        Ok(children.into_iter().map(|((id, parent), messages)| (Below(id, parent), messages)).collect())
-    }
-}
-
+/// Events do not change: they are the same as of any moment at which they are there.
 impl dataloader::Loader<Position> for Loader {
     type Value = Opened;
     type Error = Arc<Trouble>;

@@ -4,20 +4,27 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 use chrono::{DateTime, Utc};
 
 use super::account::Account;
+use super::as_of;
 use super::asker::{Asker, bad_input, problem, shared, trouble};
 use super::branch::{self, Branch};
 use super::conversation::{self, Conversation, big};
 use super::cursor::{At, Mark, NoCursor};
 use super::id::Name;
-use super::loader::{Below, MessageAt};
+use super::loader::{Below, MessageAt, Then};
 use super::page::{Window, connection};
 use super::part::ContentPart;
 use super::scalar::{BigInt, Decimal};
-use crate::event::{self, BranchNumber, ConversationId, Depth, Event, MessageAppended, MessageId, Private};
+use crate::event::{
+    self, BranchNumber, ConversationId, Depth, Event, MessageAppended, MessageId, Place, Position, Private,
+};
 use crate::service;
 
+/// A message, and what was thought of it by a moment.
 #[derive(Clone)]
-pub struct Message(pub service::Message);
+pub struct Message {
+    pub message: service::Message,
+    pub at: Position,
+}
 
 connection!(MessageConnection, MessageEdge, Message);
 
@@ -71,39 +78,40 @@ pub struct UsageInput {
 #[Object]
 impl Message {
     pub async fn id(&self) -> ID {
-        Name::Message(self.0.opened.recorded.fact.owner, self.0.id()).id()
+        Name::Message(self.message.opened.recorded.fact.owner, self.message.id()).id()
     }
 
     async fn conversation(&self, context: &Context<'_>) -> Result<Conversation> {
-        let conversation = conversation::one(&Asker::of(context), self.0.conversation()).await?;
+        let conversation = conversation::one(&Asker::of(context), self.message.conversation(), self.at).await?;
         conversation.ok_or_else(|| "the conversation of a message is missing from its view".into())
     }
 
     /// The branch that it was appended to.
     async fn branch(&self, context: &Context<'_>) -> Result<Branch> {
         let number = self.said()?.branch;
-        let branch = branch::one(&Asker::of(context), (self.0.conversation(), number)).await?;
+        let branch = branch::one(&Asker::of(context), (self.message.conversation(), number), self.at).await?;
         branch.ok_or_else(|| "the branch of a message is missing from its view".into())
     }
 
     /// Null for a root.
     async fn parent(&self, context: &Context<'_>) -> Result<Option<Self>> {
-        let Some(parent) = self.0.parent else { return Ok(None) };
-        let at = MessageAt(self.0.conversation(), parent);
-        Ok(Asker::of(context).loader.load_one(at).await.map_err(shared)?.map(Self))
+        match self.message.parent {
+            Some(parent) => standing(&Asker::of(context), self.message.conversation(), parent, self.at).await,
+            None => Ok(None),
+        }
     }
 
     /// Its alternatives: edits and regenerations, eldest first, itself included.
     #[graphql(complexity = "5 * child_complexity")]
     async fn siblings(&self, context: &Context<'_>) -> Result<Vec<Self>> {
-        let below = Below(self.0.conversation(), self.0.parent);
+        let below = Then::new(Below(self.message.conversation(), self.message.parent), self.at);
         let siblings = Asker::of(context).loader.load_one(below).await.map_err(shared)?;
-        Ok(siblings.unwrap_or_default().into_iter().map(Self).collect())
+        Ok(siblings.unwrap_or_default().into_iter().map(|message| Self { message, at: self.at }).collect())
     }
 
     /// How many messages lead to it, itself included.
     async fn depth(&self) -> i32 {
-        self.0.place.depth.0
+        self.message.place.depth.0
     }
 
     async fn role(&self) -> Result<Role> {
@@ -126,15 +134,15 @@ impl Message {
 
     /// Its words are gone; the facts stay.
     async fn forgotten(&self) -> bool {
-        self.0.opened.forgotten
+        self.message.opened.forgotten
     }
 
     async fn hidden(&self) -> bool {
-        self.0.hidden
+        self.message.hidden
     }
 
     async fn author(&self) -> Option<Account> {
-        Some(Account(self.0.opened.recorded.fact.actor))
+        Some(Account(self.message.opened.recorded.fact.actor))
     }
 
     async fn model(&self) -> Result<Option<&str>> {
@@ -170,12 +178,12 @@ impl Message {
     }
 
     async fn rating(&self) -> Option<Rating> {
-        self.0.rating.map(Rating::from)
+        self.message.rating.map(Rating::from)
     }
 
     /// What was said with the rating.
     async fn rating_comment(&self, context: &Context<'_>) -> Result<Option<String>> {
-        let Some(at) = self.0.comment_at else { return Ok(None) };
+        let Some(at) = self.message.comment_at else { return Ok(None) };
         let opened = Asker::of(context).loader.load_one(at).await.map_err(shared)?;
         Ok(opened.and_then(|opened| match opened.event {
             Event::MessageRated(rated) => rated.comment.known().flatten(),
@@ -184,25 +192,25 @@ impl Message {
     }
 
     async fn position(&self) -> BigInt {
-        self.0.opened.recorded.position.into()
+        self.message.opened.recorded.position.into()
     }
 
     async fn version(&self) -> i32 {
-        self.0.opened.recorded.version.0
+        self.message.opened.recorded.version.0
     }
 
     async fn occurred_at(&self) -> DateTime<Utc> {
-        self.0.opened.recorded.fact.occurred_at
+        self.message.opened.recorded.fact.occurred_at
     }
 
     async fn recorded_at(&self) -> DateTime<Utc> {
-        self.0.opened.recorded.recorded_at
+        self.message.opened.recorded.recorded_at
     }
 }
 
 impl Message {
     fn said(&self) -> Result<&MessageAppended> {
-        match &self.0.opened.event {
+        match &self.message.opened.event {
             Event::MessageAppended(appended) => Ok(appended),
             other => Err(format!("a message was read from `{}`", other.kind()).into()),
         }
@@ -232,22 +240,47 @@ pub async fn page(
     conversation: ConversationId,
     branch: BranchNumber,
     window: &Window,
+    at: Position,
 ) -> Result<MessageConnection> {
+    let at = as_of::of_page(asker, service::CONVERSATION, window, at).await?;
     let slice = window.slice(|cursor| match asker.take(cursor)?.at {
         At::Depth(depth) => Ok(Depth(depth)),
         _ => Err(problem(NoCursor::OtherConnection)),
     })?;
     let position = asker.service.view_position(service::CONVERSATION);
-    let page = asker.service.page(asker.actor, conversation, branch, &slice).await.map_err(|error| trouble(&error))?;
+    let page = asker.service.page(asker.actor, conversation, branch, &slice, at).await;
+    let page = page.map_err(|error| trouble(&error))?;
     let Some(page) = page else { return Err(bad_input("the conversation has no such branch; `branches` lists them")) };
     let item = |message: service::Message| {
-        (asker.give(&Mark { position, at: At::Depth(message.place.depth.0) }), Message(message))
+        (asker.give(&Mark::new(position, At::Depth(message.place.depth.0)).of(at)), Message { message, at })
     };
     let items = page.rows.into_iter().map(item).collect();
     Ok(MessageConnection::new(items, (page.has_next, page.has_previous), page.total))
 }
 
-/// One message of the asker's, if it is there.
-pub async fn one(asker: &Asker<'_>, id: MessageId) -> Result<Option<Message>> {
-    Ok(asker.loader.load_one(id).await.map_err(shared)?.map(Message))
+/// One message of the asker's as it was at `at`, if it was there.
+pub async fn one(asker: &Asker<'_>, id: MessageId, at: Position) -> Result<Option<Message>> {
+    let message = asker.loader.load_one(Then::new(id, at)).await.map_err(shared)?;
+    Ok(message.map(|message| Message { message, at }))
+}
+
+/// The message that stands at a place of a conversation; in segment 0, the one of another conversation that this one goes on
+/// from.
+pub async fn standing(
+    asker: &Asker<'_>,
+    conversation: ConversationId,
+    place: Place,
+    at: Position,
+) -> Result<Option<Message>> {
+    let (conversation, place) = if place.segment.0 > 0 {
+        (conversation, place)
+    } else {
+        let row = asker.loader.load_one(Then::new(conversation, at)).await.map_err(shared)?;
+        match row.and_then(|row| row.from) {
+            Some(from) => from,
+            None => return Ok(None),
+        }
+    };
+    let message = asker.loader.load_one(Then::new(MessageAt(conversation, place), at)).await.map_err(shared)?;
+    Ok(message.map(|message| Message { message, at }))
 }

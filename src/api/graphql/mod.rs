@@ -7,6 +7,7 @@
 
 mod account;
 mod answer;
+mod as_of;
 mod asker;
 mod audit;
 mod branch;
@@ -34,6 +35,7 @@ mod scalar;
 pub mod schema;
 mod search;
 mod seats;
+mod snapshot;
 pub mod socket;
 mod sse;
 mod subscription;

@@ -37,7 +37,7 @@ macro_rules! outcomes {
         impl $done {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
                 let asker = seen(context, self.position).await?;
-                match $load(&asker, self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+                match $load(&asker, self.key, Position::LATEST).await? { Some(node) => Ok(node), None => unseen($what) }
             }
             async fn position(&self) -> BigInt {
                 self.position.into()
@@ -51,7 +51,7 @@ macro_rules! outcomes {
         impl $already {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
                 let asker = seen(context, self.position).await?;
-                match $load(&asker, self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+                match $load(&asker, self.key, Position::LATEST).await? { Some(node) => Ok(node), None => unseen($what) }
             }
             async fn position(&self) -> BigInt {
                 self.position.into()

@@ -3,7 +3,8 @@
 use async_graphql::{Context, Enum, ID, Interface, Object, Result, SimpleObject};
 
 use super::account::Account;
-use super::asker::{Asker, problem, trouble};
+use super::as_of::{self, AsOf, AsOfMoment};
+use super::asker::{Asker, bad_input, problem, trouble};
 use super::audit::{self, AuditConnection, AuditFilter};
 use super::branch::{self, Branch};
 use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
@@ -14,8 +15,9 @@ use super::message::{self, Message};
 use super::page::{Window, cost};
 use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
+use super::snapshot::{self, Snapshot};
 use super::usage::{self, CostDimension, CostReport, TimeRange};
-use crate::event::Position;
+use crate::event::{ConversationId, EventId, Position};
 use crate::projection;
 use crate::service::{AUDIT, CONVERSATION, Progress, USAGE};
 
@@ -28,6 +30,7 @@ pub enum Node {
     Message(Message),
     Branch(Branch),
     Event(Event),
+    Snapshot(Snapshot),
 }
 
 pub struct Query;
@@ -40,37 +43,60 @@ impl Query {
         Account(Asker::of(context).actor.account)
     }
 
-    /// Whatever has this id, if it is there and the asker may see it.
-    async fn node(&self, context: &Context<'_>, id: ID) -> Result<Option<Node>> {
-        let asker = current(context, &[CONVERSATION], None).await?;
+    /// Whatever has this id, if it is there, or was as of a moment, and the asker may see it.
+    async fn node(&self, context: &Context<'_>, id: ID, as_of: Option<AsOf>) -> Result<Option<Node>> {
+        let asker = Asker::of(context);
         let name = Name::parse(&id).map_err(problem)?;
         if !asker.may_see(name.owner()) {
             return Ok(None);
         }
+        let conversation = match name {
+            Name::Conversation(_, id) | Name::Branch(_, id, _) => Some(id),
+            Name::Message(_, id) => conversation_of(&asker, id.into()).await?,
+            Name::Event(_, id) | Name::Snapshot(_, id) => conversation_of(&asker, id).await?,
+            Name::Account(_) => None,
+        };
+        if conversation.is_none() && matches!(as_of, Some(AsOf::Version(_) | AsOf::OccurredAt(_))) {
+            return Err(bad_input("what has this id is of no conversation: give `asOf` a position or a time"));
+        }
+        let at = as_of::moment(&asker, conversation, as_of).await?;
+        caught_up(&asker, &[CONVERSATION], None, at).await?;
         Ok(match name {
             Name::Account(owner) => Some(Node::Account(Account(owner.into()))),
-            Name::Conversation(_, id) => conversation::one(&asker, id).await?.map(Node::Conversation),
-            Name::Message(_, id) => message::one(&asker, id).await?.map(Node::Message),
-            Name::Branch(_, id, number) => branch::one(&asker, (id, number)).await?.map(Node::Branch),
+            Name::Conversation(_, id) => conversation::one(&asker, id, at).await?.map(Node::Conversation),
+            Name::Message(_, id) => message::one(&asker, id, at).await?.map(Node::Message),
+            Name::Branch(_, id, number) => branch::one(&asker, (id, number), at).await?.map(Node::Branch),
             Name::Event(_, id) => {
                 let events = asker.service.events_by_id(asker.actor, &[id]).await.map_err(|error| trouble(&error))?;
-                events.into_iter().next().map(|opened| Node::Event(Event(opened)))
+                let event = events.into_iter().next().filter(|opened| opened.recorded.position <= at);
+                event.map(|opened| Node::Event(Event(opened)))
             }
+            Name::Snapshot(_, id) => match conversation {
+                Some(conversation) => snapshot::one(&asker, conversation, id, at).await?.map(Node::Snapshot),
+                None => None,
+            },
         })
     }
 
+    /// A conversation, or what it was as of a moment; null when it was not there.
     async fn conversation(
         &self,
         context: &Context<'_>,
         id: ID,
+        as_of: Option<AsOf>,
         at_least: Option<BigInt>,
     ) -> Result<Option<Conversation>> {
-        let asker = current(context, &[CONVERSATION], at_least).await?;
+        let asker = Asker::of(context);
         let (owner, id) = Name::conversation(&id).map_err(problem)?;
-        if asker.may_see(owner) { conversation::one(&asker, id).await } else { Ok(None) }
+        if !asker.may_see(owner) {
+            return Ok(None);
+        }
+        let at = as_of::moment(&asker, Some(id), as_of).await?;
+        caught_up(&asker, &[CONVERSATION], at_least, at).await?;
+        conversation::one(&asker, id, at).await
     }
 
-    /// The asker's conversations: filtered, then ordered, then cut into pages.
+    /// The asker's conversations, or what they were as of a moment: filtered, then ordered, then cut into pages.
     #[graphql(complexity = "cost(first, last, child_complexity)")]
     #[allow(clippy::too_many_arguments)] // they are the names of the schema
     async fn conversations(
@@ -82,13 +108,17 @@ impl Query {
         after: Option<Cursor>,
         last: Option<i32>,
         before: Option<Cursor>,
+        as_of: Option<AsOfMoment>,
         at_least: Option<BigInt>,
     ) -> Result<ConversationConnection> {
-        let asker = current(context, &[CONVERSATION], at_least).await?;
+        let asker = Asker::of(context);
         let window = Window { first, after, last, before };
+        let asked = as_of::moment(&asker, None, as_of).await?;
+        let at = as_of::of_page(&asker, CONVERSATION, &window, asked).await?;
+        caught_up(&asker, &[CONVERSATION], at_least, at).await?;
         let counted = context.look_ahead().field("totalCount").exists();
         let at_least = at_least.map(|position| Position(position.0));
-        conversation::list(&asker, filter.unwrap_or_default(), order_by, &window, at_least, counted).await
+        conversation::list(&asker, filter.unwrap_or_default(), order_by, &window, at_least, counted, at).await
     }
 
     /// What the asker's messages, titles and tags say: words that must all be there, `"phrases"`, `prefixes*`, `-what` must
@@ -107,9 +137,12 @@ impl Query {
         include_hidden: Option<bool>,
         first: Option<i32>,
         after: Option<Cursor>,
+        as_of: Option<AsOfMoment>,
         at_least: Option<BigInt>,
     ) -> Result<SearchConnection> {
         let asker = Asker::of(context);
+        let at = as_of::moment(&asker, None, as_of).await?;
+        caught_up(&asker, &[CONVERSATION], None, at).await?;
         let asked = search::Asked {
             filter: filter.unwrap_or_default(),
             mode,
@@ -118,6 +151,7 @@ impl Query {
             window: Window { first, after, last: None, before: None },
             at_least: at_least.map(|position| Position(position.0)),
             counted: context.look_ahead().field("totalCount").exists(),
+            at,
         };
         search::list(&asker, &query, asked).await
     }
@@ -134,7 +168,7 @@ impl Query {
         let asker = Asker::of(context);
         let counted = context.look_ahead().field("totalCount").exists();
         let filter = filter.unwrap_or_default().resolve(&asker)?;
-        event::page(&asker, filter, first, after, counted).await
+        event::page(&asker, filter, first, after, counted, Position::LATEST).await
     }
 
     /// What the asker's messages used and cost, in a range of time, by any set of dimensions; by none, one row. Without a
@@ -146,11 +180,14 @@ impl Query {
         range: TimeRange,
         group_by: Vec<CostDimension>,
         filter: Option<ConversationFilter>,
+        as_of: Option<AsOfMoment>,
         at_least: Option<BigInt>,
     ) -> Result<CostReport> {
-        let asker = current(context, &[USAGE, CONVERSATION], at_least).await?;
+        let asker = Asker::of(context);
+        let at = as_of::moment(&asker, None, as_of).await?;
+        caught_up(&asker, &[USAGE, CONVERSATION], at_least, at).await?;
         let at_least = at_least.map(|position| Position(position.0));
-        usage::costs(&asker, range, group_by, filter, at_least).await
+        usage::costs(&asker, range, group_by, filter, at_least, at).await
     }
 
     /// Who did what to what of the asker's, day by day, the newest first.
@@ -163,7 +200,8 @@ impl Query {
         after: Option<Cursor>,
         at_least: Option<BigInt>,
     ) -> Result<AuditConnection> {
-        let asker = current(context, &[AUDIT], at_least).await?;
+        let asker = Asker::of(context);
+        caught_up(&asker, &[AUDIT], at_least, Position::LATEST).await?;
         let counted = context.look_ahead().field("totalCount").exists();
         audit::page(&asker, filter.unwrap_or_default(), first, after, counted).await
     }
@@ -175,14 +213,20 @@ impl Query {
     }
 }
 
-/// An asker whose reads from `views` see what they must.
-async fn current<'c>(context: &Context<'c>, views: &[&str], at_least: Option<BigInt>) -> Result<Asker<'c>> {
-    let asker = Asker::of(context);
-    let at_least = at_least.map(|position| Position(position.0));
+/// Waits until what is read from `views` as of `at` shows what it must.
+async fn caught_up(asker: &Asker<'_>, views: &[&str], at_least: Option<BigInt>, at: Position) -> Result<()> {
+    let moment = Some(at).filter(|at| *at != Position::LATEST);
+    let at_least = at_least.map(|position| Position(position.0)).max(moment);
     for view in views {
         asker.service.caught_up(asker.actor, view, at_least).await.map_err(|error| trouble(&error))?;
     }
-    Ok(asker)
+    Ok(())
+}
+
+/// The conversation in whose stream an event is.
+async fn conversation_of(asker: &Asker<'_>, id: EventId) -> Result<Option<ConversationId>> {
+    let stream = asker.service.stream_of(asker.actor, id).await.map_err(|error| trouble(&error))?;
+    Ok(stream.filter(|stream| stream.0 != asker.actor.owner().0).map(ConversationId::from))
 }
 
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]

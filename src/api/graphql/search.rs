@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 
+use super::as_of;
 use super::asker::{Asker, bad_input, problem, trouble};
 use super::conversation::{self, Conversation, ConversationFilter};
 use super::cursor::{At, Cursor, Mark, NoCursor};
@@ -9,7 +10,7 @@ use super::message::{self, Message};
 use super::page::{PageInfo, Window};
 use super::scalar::{BigInt, Decimal};
 use crate::event::Position;
-use crate::service::{After, Hit, Indexed, Search};
+use crate::service::{After, CONVERSATION, Hit, Indexed, Search};
 use crate::view::Cut;
 use crate::view::search::{Found, Key, NoQuery, Order, Query};
 
@@ -55,12 +56,15 @@ pub struct SnippetRun {
 }
 
 #[derive(Clone)]
-pub struct SearchHit(Hit);
+pub struct SearchHit {
+    hit: Hit,
+    at: Position,
+}
 
 #[Object]
 impl SearchHit {
     async fn kind(&self) -> SearchHitKind {
-        match self.0.found {
+        match self.hit.found {
             Found::Message(_) => SearchHitKind::Message,
             Found::Title => SearchHitKind::Title,
             Found::Tag(_) => SearchHitKind::Tag,
@@ -69,35 +73,37 @@ impl SearchHit {
 
     /// The message that was found; null when a title or a tag was.
     async fn message(&self, context: &Context<'_>) -> Result<Option<Message>> {
-        match self.0.found {
-            Found::Message(_) => message::one(&Asker::of(context), self.0.opened.recorded.fact.id.into()).await,
+        match self.hit.found {
+            Found::Message(_) => {
+                message::one(&Asker::of(context), self.hit.opened.recorded.fact.id.into(), self.at).await
+            }
             _ => Ok(None),
         }
     }
 
     async fn conversation(&self, context: &Context<'_>) -> Result<Option<Conversation>> {
-        conversation::one(&Asker::of(context), self.0.conversation).await
+        conversation::one(&Asker::of(context), self.hit.conversation, self.at).await
     }
 
     /// How well it meets the query; to be compared within one list alone.
     async fn score(&self) -> Option<Decimal> {
-        rust_decimal::Decimal::from_f64_retain(self.0.score).map(|score| Decimal(score.round_dp(9)))
+        rust_decimal::Decimal::from_f64_retain(self.hit.score).map(|score| Decimal(score.round_dp(9)))
     }
 
     /// Where it says what was looked for.
     async fn snippet(&self) -> Vec<SnippetRun> {
-        let runs = self.0.snippet.iter();
+        let runs = self.hit.snippet.iter();
         runs.map(|run| SnippetRun { text: run.text.clone(), matched: run.matched }).collect()
     }
 
     /// Whether the message is not on the path of its conversation's preferred branch; `message { branch }` says where it is.
     async fn abandoned(&self) -> bool {
-        self.0.abandoned
+        self.hit.abandoned
     }
 
     /// Whether little was found, and a word of the query was taken for one that is spelled almost alike.
     async fn widened(&self) -> bool {
-        self.0.widened
+        self.hit.widened
     }
 }
 
@@ -141,6 +147,7 @@ pub struct Asked {
     pub window: Window,
     pub at_least: Option<Position>,
     pub counted: bool,
+    pub at: Position,
 }
 
 pub async fn list(asker: &Asker<'_>, query: &str, asked: Asked) -> Result<SearchConnection> {
@@ -148,10 +155,11 @@ pub async fn list(asker: &Asker<'_>, query: &str, asked: Asked) -> Result<Search
         return Err(bad_input("search by meaning is not there yet: leave `mode` out, or give TEXT"));
     }
     let query = Query::parse(query).map_err(problem)?;
+    let at = as_of::of_page(asker, CONVERSATION, &asked.window, asked.at).await?;
     let order = asked.order.map_or(Order::Relevance, Order::from);
     let slice = asked.window.slice(|cursor| after(order, &asker.take(cursor)?))?;
     let (Cut::First(first) | Cut::Last(first)) = slice.cut;
-    let Some(filter) = asked.filter.resolve(asker, asked.at_least).await? else {
+    let Some(filter) = asked.filter.resolve(asker, asked.at_least, at).await? else {
         return Ok(nothing());
     };
     let has_previous_page = slice.after.is_some();
@@ -163,9 +171,13 @@ pub async fn list(asker: &Asker<'_>, query: &str, asked: Asked) -> Result<Search
         first,
         after: slice.after,
         counted: asked.counted,
+        at,
     };
     let found = asker.service.search(asker.actor, asked.at_least, &search).await.map_err(|error| trouble(&error))?;
-    let edge = |hit: Hit| SearchEdge { cursor: asker.give(&place(found.until, order, &hit)), node: SearchHit(hit) };
+    let edge = |hit: Hit| SearchEdge {
+        cursor: asker.give(&place(found.until, order, &hit).of(at)),
+        node: SearchHit { hit, at },
+    };
     let edges: Vec<_> = found.hits.into_iter().map(edge).collect();
     Ok(SearchConnection {
         nodes: edges.iter().map(|edge| edge.node.clone()).collect(),
@@ -197,7 +209,7 @@ impl super::asker::Problem for NoQuery {}
 fn place(until: Position, order: Order, hit: &Hit) -> Mark {
     let Key { value, position, nth } = hit.key;
     let at = At::Found { order: order as u8, widened: hit.widened, value: value.to_bits(), said: position, nth };
-    Mark { position: until, at }
+    Mark::new(until, at)
 }
 
 fn after(order: Order, mark: &Mark) -> Result<After> {

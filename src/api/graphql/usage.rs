@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::account::Account;
-use super::asker::{Asker, bad_input, shared, trouble};
+use super::asker::{Asker, bad_input, trouble};
 use super::branch::{self, Branch};
-use super::conversation::{Conversation, ConversationFilter, big};
+use super::conversation::{self, Conversation, ConversationFilter, big};
 use super::scalar::{BigInt, Date, Decimal};
+use crate::event::Position;
 use crate::service::USAGE;
 use crate::view::usage::{Costs, Dimension, Keys, ROWS_MAX, Span, Sums, UsageRow};
 
@@ -43,24 +44,28 @@ pub enum CostDimension {
     Provider,
 }
 
-pub struct CostReport(Costs);
+/// What was used as of a moment.
+pub struct CostReport {
+    costs: Costs,
+    at: Position,
+}
 
 #[Object]
 impl CostReport {
     /// Ordered by the keys that were asked for, in the order that they were; the unknown comes first.
     #[graphql(complexity = "100 * child_complexity")]
     async fn rows(&self) -> Vec<CostRow> {
-        self.0.rows.iter().cloned().map(CostRow::from).collect()
+        self.costs.rows.iter().cloned().map(|row| CostRow::of(row, self.at)).collect()
     }
 
     /// Of all rows.
     async fn total(&self) -> CostTotal {
-        self.0.total.into()
+        self.costs.total.into()
     }
 
     /// The messages of all events up to here are in it.
     async fn position(&self) -> BigInt {
-        self.0.position.into()
+        self.costs.position.into()
     }
 }
 
@@ -82,6 +87,8 @@ pub struct CostRow {
     pub sums: CostTotal,
     #[graphql(skip)]
     pub keys: Keys,
+    #[graphql(skip)]
+    pub at: Position,
 }
 
 #[ComplexObject]
@@ -94,13 +101,13 @@ impl CostRow {
     #[graphql(complexity = "50 * child_complexity")]
     async fn conversation(&self, context: &Context<'_>) -> Result<Option<Conversation>> {
         let Some(id) = self.keys.conversation else { return Ok(None) };
-        Ok(Asker::of(context).loader.load_one(id).await.map_err(shared)?.map(Conversation))
+        conversation::one(&Asker::of(context), id, self.at).await
     }
 
     #[graphql(complexity = "50 * child_complexity")]
     async fn branch(&self, context: &Context<'_>) -> Result<Option<Branch>> {
         match self.keys.conversation.zip(self.keys.branch) {
-            Some(at) => branch::one(&Asker::of(context), at).await,
+            Some(branch) => branch::one(&Asker::of(context), branch, self.at).await,
             None => Ok(None),
         }
     }
@@ -140,26 +147,30 @@ pub struct CostTotal {
     pub size_bytes: BigInt,
 }
 
-/// What the asker's messages used and cost.
+/// What the asker's messages used and cost as of `at`.
 pub async fn costs(
     asker: &Asker<'_>,
     range: TimeRange,
     group_by: Vec<CostDimension>,
     filter: Option<ConversationFilter>,
-    at_least: Option<crate::event::Position>,
+    at_least: Option<Position>,
+    at: Position,
 ) -> Result<CostReport> {
     let range = range.resolve()?;
     let dimensions: Vec<Dimension> = group_by.into_iter().map(Dimension::from).collect();
     let filter = match filter {
         None => None,
-        Some(filter) => match filter.resolve(asker, at_least).await? {
+        Some(filter) => match filter.resolve(asker, at_least, at).await? {
             Some(filter) => Some(filter),
             // Nothing can meet it.
-            None => return Ok(CostReport(Costs::nothing(&dimensions, asker.service.view_position(USAGE)))),
+            None => {
+                let position = asker.service.view_position(USAGE).min(at);
+                return Ok(CostReport { costs: Costs::nothing(&dimensions, position), at });
+            }
         },
     };
-    let read = asker.service.costs(asker.actor, range, &dimensions, filter.as_ref()).await;
-    read.map_err(|error| trouble(&error))?.map(CostReport).ok_or_else(|| {
+    let read = asker.service.costs(asker.actor, range, &dimensions, filter.as_ref(), at).await;
+    read.map_err(|error| trouble(&error))?.map(|costs| CostReport { costs, at }).ok_or_else(|| {
         bad_input(format!("these are more than {ROWS_MAX} rows; group more coarsely, or ask for a shorter range"))
     })
 }
@@ -180,8 +191,8 @@ impl TimeRange {
     }
 }
 
-impl From<UsageRow> for CostRow {
-    fn from(UsageRow { keys, sums }: UsageRow) -> Self {
+impl CostRow {
+    fn of(UsageRow { keys, sums }: UsageRow, at: Position) -> Self {
         Self {
             hour: keys.hour,
             day: keys.day.map(Date),
@@ -191,6 +202,7 @@ impl From<UsageRow> for CostRow {
             provider: keys.provider.clone(),
             sums: sums.into(),
             keys,
+            at,
         }
     }
 }

@@ -104,7 +104,7 @@ pub async fn near(
     Ok(near)
 }
 
-/// What an owner finds with `query`, in order, but what `shown` finds too.
+/// What an owner finds with `query` in things as they were at `at`, in order, but what `shown` finds too.
 #[allow(clippy::too_many_arguments)] // a search has as many sides
 pub async fn list(
     pool: &PgPool,
@@ -115,6 +115,7 @@ pub async fn list(
     include_hidden: bool,
     order: Order,
     window: &Window,
+    at: Position,
 ) -> Result<Vec<HitRow>, sqlx::Error> {
     let whole = |spelled: &Spelled| spelled.fine.clone().unwrap_or_else(|| spelled.coarse.clone());
     let rows = sqlx::query(include_str!("../../../projections/search/search.sql"))
@@ -140,16 +141,18 @@ pub async fn list(
         .bind(window.after.map(|after| after.nth))
         .bind(i64::from(window.limit))
         .bind(filter.among())
+        .bind(at.0)
         .fetch_all(pool)
         .await?;
     rows.iter().map(hit).collect()
 }
 
-/// Which of these messages are not on the path of their conversation's preferred branch.
+/// Which of these messages were not on the path of their conversation's preferred branch at `at`.
 pub async fn abandoned(
     pool: &PgPool,
     owner: OwnerId,
     places: &[(ConversationId, Place)],
+    at: Position,
 ) -> Result<HashSet<(ConversationId, Place)>, sqlx::Error> {
     let column = |of: fn(&Place) -> i32| places.iter().map(|(_, place)| of(place)).collect::<Vec<_>>();
     let rows = sqlx::query(include_str!("../../../projections/search/abandoned.sql"))
@@ -157,6 +160,7 @@ pub async fn abandoned(
         .bind(places.iter().map(|(conversation, _)| conversation.0).collect::<Vec<_>>())
         .bind(column(|place| place.segment.0))
         .bind(column(|place| place.depth.0))
+        .bind(at.0)
         .fetch_all(pool)
         .await?;
     let mut abandoned = HashSet::with_capacity(rows.len());

@@ -4,7 +4,7 @@ SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, 
     e.words_digest, e.leaf, w.part, w.subject_id, w.generation, w.nonce, w.ciphertext
 FROM (
     SELECT * FROM event
-    WHERE owner_id = $1 AND position > $2 AND ($3::text[] IS NULL OR kind = ANY ($3))
+    WHERE owner_id = $1 AND position > $2 AND position <= $5 AND ($3::text[] IS NULL OR kind = ANY ($3))
     ORDER BY position LIMIT $4
 ) AS e
 LEFT JOIN LATERAL (SELECT w.* FROM words AS w WHERE w.position = e.position OFFSET 0) AS w ON true

@@ -5,9 +5,9 @@ SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, 
     e.words_digest, e.leaf, w.part, w.subject_id, w.generation, w.nonce, w.ciphertext
 FROM (
     SELECT * FROM event
-    WHERE owner_id = $1 AND stream_id = $5 AND position > $2 AND ($3::text[] IS NULL OR kind = ANY ($3))
+    WHERE owner_id = $1 AND stream_id = $6 AND position > $2 AND position <= $5 AND ($3::text[] IS NULL OR kind = ANY ($3))
       AND version > coalesce(
-          (SELECT at.version FROM event AS at WHERE at.position = $2 AND at.owner_id = $1 AND at.stream_id = $5), 0)
+          (SELECT at.version FROM event AS at WHERE at.position = $2 AND at.owner_id = $1 AND at.stream_id = $6), 0)
     ORDER BY version LIMIT $4
 ) AS e
 LEFT JOIN LATERAL (SELECT w.* FROM words AS w WHERE w.position = e.position OFFSET 0) AS w ON true
