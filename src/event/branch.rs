@@ -67,3 +67,33 @@ pub struct BranchPreferred {
 impl Payload for BranchPreferred {
     const KIND: &'static str = "branch.preferred";
 }
+
+/// A branch was given up. It keeps its tip and its name, and can be taken up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchAbandoned {
+    pub branch: BranchNumber,
+}
+
+impl Payload for BranchAbandoned {
+    const KIND: &'static str = "branch.abandoned";
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchResumed {
+    pub branch: BranchNumber,
+}
+
+impl Payload for BranchResumed {
+    const KIND: &'static str = "branch.resumed";
+}
+
+/// A branch was found better than others that it was compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchChosen {
+    pub branch: BranchNumber,
+    pub over: Vec<BranchNumber>,
+}
+
+impl Payload for BranchChosen {
+    const KIND: &'static str = "branch.chosen";
+}

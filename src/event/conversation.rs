@@ -1,11 +1,12 @@
 //! A conversation as a whole: its birth, title, tags, place on the shelf and model.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Payload, Private, Words, bare, unseal};
+use super::{BranchNumber, ConversationId, MessageId, Payload, Place, Private, Rating, Version, Words, bare, unseal};
 
 /// A conversation began. Its stream is its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,8 +18,19 @@ pub struct ConversationStarted {
     /// The kind of export that it was imported from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The message of another conversation that it goes on below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Ancestor>,
     #[serde(skip, default = "nowhere")]
     pub origin: Private<Option<Origin>>,
+}
+
+/// A message of another conversation of the same owner, below which this one goes on. Roots here are its children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    pub conversation: ConversationId,
+    pub message: MessageId,
+    pub at: Place,
 }
 
 /// Where an imported conversation came from.
@@ -131,6 +143,68 @@ bare!(
     ConversationDeleted = "conversation.deleted",
     ConversationUndeleted = "conversation.undeleted",
 );
+
+/// A conversation was brought back to what it was at an earlier version. Nothing that came after is lost: messages stay,
+/// and it can be brought back to that as well. Only what changes is said; words are referred to by the version of the
+/// event that holds them, and version 0 is none.
+#[allow(clippy::option_option)] // absent and null are two things
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ConversationRestored {
+    pub to: Version,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Version>,
+    /// All tags that it has from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<Token, Version>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub favorited: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+    /// Null takes it away; absent, it does not change.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    pub model: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    pub provider: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<BranchNumber>,
+    /// The branches of which something changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<BranchRestored>,
+    /// The messages of which something changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<MessageRestored>,
+}
+
+/// All that may change of a branch, as it is from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchRestored {
+    pub branch: BranchNumber,
+    pub tip: Option<Place>,
+    /// The version of the event that holds its name.
+    pub name: Version,
+    pub token: Option<Token>,
+    pub abandoned: bool,
+}
+
+/// All that may change of a message, as it is from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRestored {
+    pub at: Place,
+    pub hidden: bool,
+    pub rating: Option<Rating>,
+    /// The version of the `message.rated` that holds the comment.
+    pub comment: Version,
+}
+
+impl Payload for ConversationRestored {
+    const KIND: &'static str = "conversation.restored";
+}
+
+/// A field that is there, even when it is null.
+#[allow(clippy::option_option)] // absent and null are two things
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
 
 /// A word that facts may be compared by: keyed BLAKE3 of the normalised word under its subject's key, cut to 16 bytes.
 /// Equal words of one person have equal tokens; without the key a token says nothing, and it dies with the key.

@@ -4,7 +4,9 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::part::said_in;
-use super::{BranchNumber, EventId, MessageId, Part, PartKind, Payload, Place, Private, Usage, Words, unseal};
+use super::{
+    BranchNumber, ConversationId, EventId, MessageId, Part, PartKind, Payload, Place, Private, Usage, Words, unseal,
+};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,11 +65,21 @@ pub struct MessageAppended {
     pub latency_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
+    /// The message of another conversation that this one repeats, without words of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Elsewhere>,
     #[serde(skip)]
     pub parts: Private<Vec<Part>>,
     /// What the provider or the export said beside the message and no field carries: JSON text, verbatim.
     #[serde(skip, default = "nothing")]
     pub verbatim: Private<Option<String>>,
+}
+
+/// A message of another conversation of the same owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    pub conversation: ConversationId,
+    pub message: MessageId,
 }
 
 const CONTENT: u8 = 0;
@@ -101,6 +113,9 @@ impl Payload for MessageAppended {
     }
 
     fn words(&self) -> Vec<Words> {
+        if self.origin.is_some() {
+            return Vec::new();
+        }
         let content = self.parts.as_ref().map(|parts| match parts.as_slice() {
             [Part::Text { content }] => Content::Text(content.clone()),
             parts => Content::Parts(parts.to_vec()),
@@ -115,6 +130,9 @@ impl Payload for MessageAppended {
     fn stand(&mut self, id: EventId, place: Option<Place>) {
         self.id = id.into();
         self.place = place.unwrap_or_default();
+        if self.origin.is_some() {
+            self.parts = Private::Known(Vec::new());
+        }
     }
 
     fn open(&mut self, part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
@@ -131,7 +149,8 @@ impl Payload for MessageAppended {
     }
 
     fn text(&self) -> Option<String> {
-        self.parts.as_ref().known().map(|parts| said_in(parts))
+        let parts = self.parts.as_ref().known().filter(|_| self.origin.is_none());
+        parts.map(|parts| said_in(parts))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod part;
 pub mod private;
 pub mod projection;
 pub mod sealed;
+pub mod snapshot;
 pub mod upcast;
 pub mod usage;
 
@@ -26,21 +27,22 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub use account::{AccountRegistered, SubjectKeyCreated};
-pub use branch::{BranchCreated, BranchPreferred, BranchRenamed};
+pub use branch::{BranchAbandoned, BranchChosen, BranchCreated, BranchPreferred, BranchRenamed, BranchResumed};
 pub use conversation::{
-    ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationStarted, ConversationTagged,
-    ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged,
-    ModelSwitched, Origin, Token,
+    Ancestor, BranchRestored, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationRestored,
+    ConversationStarted, ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted,
+    ConversationUnfavorited, ConversationUntagged, MessageRestored, ModelSwitched, Origin, Token,
 };
 pub use id::{
     AccountId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId, Place,
     Position, Segment, StreamId, SubjectId, Version,
 };
-pub use message::{MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
+pub use message::{Elsewhere, MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
 pub use projection::ProjectionSkipped;
 pub use sealed::Sealed;
+pub use snapshot::{FileAction, FileChange, SnapshotConfigured, SnapshotTaken, SnapshotThinned, Trigger};
 pub use usage::Usage;
 
 /// The largest whole number that every JSON reader agrees on (RFC 8259 § 6, RFC 8785): 2^53 − 1.
@@ -224,6 +226,7 @@ vocabulary!(
     ConversationUnarchived,
     ConversationDeleted,
     ConversationUndeleted,
+    ConversationRestored,
     MessageAppended,
     MessageHidden,
     MessageUnhidden,
@@ -232,6 +235,12 @@ vocabulary!(
     BranchCreated,
     BranchRenamed,
     BranchPreferred,
+    BranchAbandoned,
+    BranchResumed,
+    BranchChosen,
+    SnapshotTaken,
+    SnapshotThinned,
+    SnapshotConfigured,
     AccountRegistered,
     SubjectKeyCreated,
     ProjectionSkipped,

@@ -108,7 +108,7 @@ fn begin(start: Start) -> Result<Vec<Event>, Refusal> {
     start.model.as_deref().map_or(Ok(()), |model| Bound::MODEL.filled(model))?;
     start.provider.as_deref().map_or(Ok(()), |provider| Bound::PROVIDER.filled(provider))?;
     let Start { model, provider, source, origin } = start;
-    Ok(vec![ConversationStarted { model, provider, source, origin: Private::Known(origin) }.into()])
+    Ok(vec![ConversationStarted { model, provider, source, from: None, origin: Private::Known(origin) }.into()])
 }
 
 fn tagged(state: &Conversation, mut tags: Vec<Tag>) -> Result<Vec<Event>, Refusal> {

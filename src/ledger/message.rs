@@ -122,6 +122,7 @@ fn said(
             cost_usd: message.cost_usd,
             latency_ms: message.latency_ms,
             finish_reason: message.finish_reason,
+            origin: None,
             parts: Private::Known(message.parts),
             verbatim: Private::Known(message.verbatim),
         }

@@ -61,7 +61,7 @@ pub fn id(name: u8) -> MessageId {
 }
 
 pub fn started() -> Event {
-    ConversationStarted { model: None, provider: None, source: None, origin: Private::Known(None) }.into()
+    ConversationStarted { model: None, provider: None, source: None, from: None, origin: Private::Known(None) }.into()
 }
 
 pub fn deleted() -> Event {

@@ -11,6 +11,7 @@ pub(super) fn seal(ledger: LedgerId, owner: OwnerId, key: &SubjectKey, happened:
     let Happened { occurred_at, event } = happened;
     let id = match event {
         Event::MessageAppended(appended) => EventId::from(appended.id),
+        Event::SnapshotTaken(taken) => taken.id,
         _ => EventId(random::id()),
     };
     let (kind, kind_version) = (event.kind(), event.version());

@@ -6,12 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use convoledger::event::{
-    AccountRegistered, BranchCreated, BranchNumber, BranchPreferred, BranchRenamed, ConversationArchived,
-    ConversationDeleted, ConversationFavorited, ConversationStarted, ConversationTagged, ConversationTitled,
-    ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Event,
-    EventId, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Modality, ModelSwitched,
-    Origin, Part, Place, Position, Private, ProjectionSkipped, Rating, Role, Segment, SubjectId, SubjectKeyCreated,
-    Token, Usage,
+    AccountRegistered, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber, BranchPreferred,
+    BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted, ConversationFavorited,
+    ConversationId, ConversationRestored, ConversationStarted, ConversationTagged, ConversationTitled,
+    ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Elsewhere,
+    Event, EventId, FileAction, FileChange, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated,
+    MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part, PartKind, Place, Position, Private,
+    ProjectionSkipped, Rating, Role, Segment, SnapshotConfigured, SnapshotTaken, SnapshotThinned, SubjectId,
+    SubjectKeyCreated, Token, Trigger, Usage, Version,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,6 +33,7 @@ fn examples() -> Vec<Event> {
             model: Some("claude-opus-4".into()),
             provider: Some("anthropic".into()),
             source: Some("chatgpt".into()),
+            from: None,
             origin: Private::Known(Some(Origin { id: "c-1".into(), kept: Some("{\"gizmo_id\":\"g\"}".into()) })),
         }
         .into(),
@@ -43,6 +46,7 @@ fn examples() -> Vec<Event> {
         ConversationUnarchived {}.into(),
         ConversationDeleted {}.into(),
         ConversationUndeleted {}.into(),
+        restored(),
         message(),
         MessageHidden { message: MESSAGE, at: AT }.into(),
         MessageUnhidden { message: MESSAGE, at: AT }.into(),
@@ -57,6 +61,26 @@ fn examples() -> Vec<Event> {
         BranchCreated { branch: BranchNumber(3), message: MESSAGE, at: AT, token: TOKEN, name: known("idea") }.into(),
         BranchRenamed { branch: BranchNumber(3), token: TOKEN, name: known("better idea") }.into(),
         BranchPreferred { branch: BranchNumber(3) }.into(),
+        BranchAbandoned { branch: BranchNumber(3) }.into(),
+        BranchResumed { branch: BranchNumber(3) }.into(),
+        BranchChosen { branch: BranchNumber(3), over: vec![BranchNumber(1), BranchNumber(2)] }.into(),
+        SnapshotTaken {
+            id: MESSAGE.into(),
+            version: Version(12),
+            trigger: Trigger::Manual,
+            files: vec![FileChange { digest: [0xab; 32], action: FileAction::Renamed }],
+            label: Private::Known(Some("before the rewrite".into())),
+            paths: Private::Known(vec!["notes/today.md".into()]),
+        }
+        .into(),
+        SnapshotThinned { snapshots: vec![MESSAGE.into()] }.into(),
+        SnapshotConfigured {
+            auto_hourly: Some(false),
+            before_change: Some(true),
+            cost_limit_usd: Some("2.50".parse().expect("a decimal")),
+            token_limit: Some(100_000),
+        }
+        .into(),
         AccountRegistered { email: known("ada@example.org") }.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
@@ -98,10 +122,74 @@ fn message() -> Event {
         cost_usd: Some("0.012500".parse().expect("a decimal")),
         latency_ms: Some(2_345),
         finish_reason: text("end_turn"),
+        origin: None,
         parts: Private::Known(parts),
         verbatim: Private::Known(text("{\"input_tokens\":200}")),
     }
     .into()
+}
+
+fn restored() -> Event {
+    ConversationRestored {
+        to: Version(7),
+        title: Some(Version(0)),
+        tags: Some(BTreeMap::from([(TOKEN, Version(4))])),
+        favorited: Some(true),
+        archived: Some(false),
+        model: Some(Some("gpt-5".into())),
+        provider: Some(None),
+        preferred: Some(BranchNumber(1)),
+        branches: vec![
+            BranchRestored { branch: BranchNumber(1), tip: None, name: Version(0), token: None, abandoned: false },
+            BranchRestored {
+                branch: BranchNumber(2),
+                tip: Some(AT),
+                name: Version(6),
+                token: Some(TOKEN),
+                abandoned: true,
+            },
+        ],
+        messages: vec![
+            MessageRestored { at: AT, hidden: true, rating: Some(Rating::Up), comment: Version(5) },
+            MessageRestored { at: AT, hidden: false, rating: None, comment: Version(0) },
+        ],
+    }
+    .into()
+}
+
+/// What some kinds can be as well, with fields that exclude those of their example: by the name of the file.
+fn others() -> Vec<(&'static str, Event)> {
+    let conversation = ConversationId(Uuid::from_u128(3));
+    let Event::MessageAppended(message) = message() else { panic!("a message is a message") };
+    let grafted = MessageAppended {
+        bytes: 0,
+        shape: vec![PartKind::Text],
+        language: Some("eng".into()),
+        revises: None,
+        usage: None,
+        cost_usd: None,
+        latency_ms: None,
+        origin: Some(Elsewhere { conversation, message: MESSAGE }),
+        parts: Private::Known(Vec::new()),
+        verbatim: Private::Known(None),
+        ..message
+    };
+    let from = Some(Ancestor { conversation, message: MESSAGE, at: AT });
+    let begun = ConversationStarted { model: None, provider: None, source: None, from, origin: Private::Known(None) };
+    let automatic = SnapshotTaken {
+        id: MESSAGE.into(),
+        version: Version(12),
+        trigger: Trigger::BeforeChange,
+        files: Vec::new(),
+        label: Private::Known(None),
+        paths: Private::Known(Vec::new()),
+    };
+    vec![
+        ("message.appended.v1.grafted", grafted.into()),
+        ("conversation.started.v1.from", begun.into()),
+        ("snapshot.taken.v1.automatic", automatic.into()),
+        ("conversation.restored.v1.little", ConversationRestored { to: Version(7), ..Default::default() }.into()),
+    ]
 }
 
 fn folder() -> PathBuf {
@@ -122,8 +210,9 @@ fn wire(event: &Event) -> Value {
 fn every_event_is_written_as_its_golden_file_says() {
     let examples = examples();
     assert_eq!(examples.iter().map(|event| (event.kind(), event.version())).collect::<Vec<_>>(), KINDS);
-    for event in examples {
-        let path = folder().join(format!("{}.v{}.json", event.kind(), event.version()));
+    let named = examples.into_iter().map(|event| (format!("{}.v{}", event.kind(), event.version()), event));
+    for (name, event) in named.chain(others().into_iter().map(|(name, event)| (name.to_owned(), event))) {
+        let path = folder().join(format!("{name}.json"));
         let written = serde_json::to_string_pretty(&wire(&event)).expect("plain JSON") + "\n";
         if !path.exists() {
             fs::write(&path, &written).expect("the folder takes a new file");
@@ -136,7 +225,8 @@ fn every_event_is_written_as_its_golden_file_says() {
 
 #[test]
 fn every_golden_file_still_reads() {
-    let examples = examples();
+    let mut examples = examples();
+    examples.extend(others().into_iter().map(|(_, event)| event));
     let mut read = 0;
     for entry in fs::read_dir(folder()).expect("the folder is there").flatten() {
         let golden: Value =
@@ -144,7 +234,7 @@ fn every_golden_file_still_reads() {
         let kind = golden["kind"].as_str().expect("a kind");
         let version = golden["version"].as_u64().and_then(|version| u16::try_from(version).ok()).expect("a version");
         let place = serde_json::from_value(golden["place"].clone()).expect("a place or null");
-        let id = if kind == "message.appended" { EventId::from(MESSAGE) } else { EventId::default() };
+        let id = EventId::from(MESSAGE);
         let mut event = Event::read(kind, version, id, place, golden["facts"].clone()).expect("it reads");
         for (part, words) in golden["words"].as_object().expect("words by part") {
             let plain = serde_json::to_vec(words).expect("plain JSON");
