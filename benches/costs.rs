@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use convoledger::event::Position;
 use convoledger::projection::{CONVERSATION, USAGE};
 use convoledger::view::usage::{Dimension, Span};
 
@@ -32,7 +33,10 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let range = Span { from: Some(from), to: Some(to), zone: Tz::Europe__Berlin };
     let ours = async |turn: Duration| {
         rate(turn, async || {
-            let costs = ledger.service.costs(ledger.actor, range, &[Dimension::Day, Dimension::Model], None).await?;
+            let costs = ledger
+                .service
+                .costs(ledger.actor, range, &[Dimension::Day, Dimension::Model], None, Position::LATEST)
+                .await?;
             anyhow::ensure!(costs.is_some_and(|costs| costs.total.messages > 0), "they are all there");
             Ok(1)
         })

@@ -153,6 +153,7 @@ fn asked(query: &str, filter: Filter) -> anyhow::Result<Search> {
         first: 20,
         after: None,
         counted: false,
+        at: Position::LATEST,
     })
 }
 

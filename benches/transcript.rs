@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convoledger::event::{BranchNumber, Depth};
+use convoledger::event::{BranchNumber, Depth, Position};
 use convoledger::projection::CONVERSATION;
 use convoledger::view::Slice;
 use sqlx::Row as _;
@@ -33,7 +33,8 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
         rate(turn, async || {
             turned += 1;
             let slice = Slice::first(PAGE).after(Depth(turned % pages * i32::try_from(PAGE)?));
-            let page = ledger.service.page(ledger.actor, conversation, BranchNumber(1), &slice).await?;
+            let page =
+                ledger.service.page(ledger.actor, conversation, BranchNumber(1), &slice, Position::LATEST).await?;
             anyhow::ensure!(page.is_some_and(|page| page.rows.len() == PAGE as usize), "a page is whole");
             Ok(1)
         })

@@ -8,7 +8,8 @@ use rust_decimal::Decimal;
 
 use super::{Actor, Opened, Service, Trouble};
 use crate::event::{
-    BranchNumber, ConversationId, Depth, Event, EventId, MessageId, Place, Position, Private, StreamId, Token, Version,
+    BranchNumber, ConversationId, Depth, Event, EventId, MessageId, OwnerId, Place, Position, Private, StreamId, Token,
+    Version,
 };
 use crate::log::Recorded;
 use crate::view::audit::{self, EntryFilter, EntryRow};
@@ -66,7 +67,12 @@ impl Service {
         self.engine.progress(view).map(|progress| *progress.borrow()).unwrap_or_default()
     }
 
-    pub async fn conversations(&self, actor: Actor, ids: &[ConversationId], at: Position) -> Result<Vec<ConversationRow>, Trouble> {
+    pub async fn conversations(
+        &self,
+        actor: Actor,
+        ids: &[ConversationId],
+        at: Position,
+    ) -> Result<Vec<ConversationRow>, Trouble> {
         Ok(conversation::by_ids(&self.pool, actor.owner(), ids, at).await?)
     }
 
@@ -130,7 +136,12 @@ impl Service {
         self.said(message::by_ids(&self.pool, actor.owner(), ids, at).await?).await
     }
 
-    pub async fn messages_at(&self, actor: Actor, places: &[(ConversationId, Place)], at: Position) -> Result<Vec<Message>, Trouble> {
+    pub async fn messages_at(
+        &self,
+        actor: Actor,
+        places: &[(ConversationId, Place)],
+        at: Position,
+    ) -> Result<Vec<Message>, Trouble> {
         self.said(message::by_places(&self.pool, actor.owner(), places, at).await?).await
     }
 
@@ -275,7 +286,8 @@ impl Service {
             thoughts.push((row.place, row.parent, row.hidden, row.rating, row.comment_at));
             sealed.push((row.event.recorded, row.event.words));
         }
-        let messages = self.words.open_sealed(sealed).await?.into_iter().zip(thoughts);
+        let opened = self.grafted(self.words.open_sealed(sealed).await?).await?;
+        let messages = opened.into_iter().zip(thoughts);
         Ok(messages
             .map(|(opened, (place, parent, hidden, rating, comment_at))| Message {
                 opened,
@@ -288,7 +300,45 @@ impl Service {
             .collect())
     }
 
+    /// Gives grafted messages the words of their origins, which they have none beside.
+    async fn grafted(&self, mut messages: Vec<Opened>) -> Result<Vec<Opened>, Trouble> {
+        let mut origins: HashMap<OwnerId, Vec<EventId>> = HashMap::new();
+        for (owner, origin) in messages.iter().filter_map(origin) {
+            origins.entry(owner).or_default().push(origin);
+        }
+        let mut said = HashMap::new();
+        for (owner, ids) in origins {
+            for opened in self.open(self.log.read_ids(owner, &ids).await?).await? {
+                said.insert((owner, opened.recorded.fact.id), opened);
+            }
+        }
+        for message in &mut messages {
+            let Some(origin) = origin(message) else { continue };
+            let (parts, verbatim, forgotten) = match said.get(&origin) {
+                Some(Opened { event: Event::MessageAppended(said), forgotten, .. }) => {
+                    (said.parts.clone(), said.verbatim.clone(), *forgotten)
+                }
+                _ => (Private::Forgotten, Private::Forgotten, true),
+            };
+            if let Event::MessageAppended(grafted) = &mut message.event {
+                (grafted.parts, grafted.verbatim) = (parts, verbatim);
+            }
+            message.forgotten = forgotten;
+        }
+        Ok(messages)
+    }
+
     async fn open_rows(&self, rows: Vec<EventRow>) -> Result<Vec<Opened>, Trouble> {
         self.words.open_sealed(rows.into_iter().map(|row| (row.recorded, row.words)).collect()).await
+    }
+}
+
+/// The message that a grafted one is.
+fn origin(message: &Opened) -> Option<(OwnerId, EventId)> {
+    match &message.event {
+        Event::MessageAppended(appended) => {
+            appended.origin.map(|origin| (message.recorded.fact.owner, origin.message.into()))
+        }
+        _ => None,
     }
 }

@@ -436,12 +436,17 @@ impl Expected {
     }
 
     async fn read(pool: &PgPool, owner: OwnerId, id: ConversationId) -> Self {
-        let row = conversation::by_ids(pool, owner, &[id]).await.expect("read").pop().expect("it is there");
-        let branches = branch::of_conversations(pool, owner, &[id]).await.expect("read").remove(&id).expect("main");
+        let row =
+            conversation::by_ids(pool, owner, &[id], Position::LATEST).await.expect("read").pop().expect("it is there");
+        let branches = branch::of_conversations(pool, owner, &[id], Position::LATEST)
+            .await
+            .expect("read")
+            .remove(&id)
+            .expect("main");
         let ids = "SELECT id FROM event WHERE stream_id = $1 AND kind = 'message.appended'";
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(ids).bind(id.0).fetch_all(pool).await.expect("ids");
         let ids: Vec<_> = ids.into_iter().map(convoledger::event::MessageId).collect();
-        let messages = message::by_ids(pool, owner, &ids).await.expect("read");
+        let messages = message::by_ids(pool, owner, &ids, Position::LATEST).await.expect("read");
         assert!(branches.iter().all(|branch| branch.preferred == (branch.number == row.preferred)));
         Self {
             favorited: row.favorited,

@@ -117,8 +117,11 @@ async fn readers_and_writers_notice_nothing() {
             tokio::spawn(async move {
                 let (mut seen, mut reads) = (0_i64, 0);
                 while !halt.load(Ordering::Relaxed) {
-                    let row =
-                        conversation::by_ids(&pool, owner, &[id]).await.expect("read").pop().expect("it is there");
+                    let row = conversation::by_ids(&pool, owner, &[id], Position::LATEST)
+                        .await
+                        .expect("read")
+                        .pop()
+                        .expect("it is there");
                     assert_eq!(row.message_count, 30);
                     let all = sqlx::query_scalar("SELECT count(*) FROM conversation.conversation");
                     let all: i64 = all.fetch_one(&pool).await.expect("a count");

@@ -89,7 +89,7 @@ fn costs_are_what_adding_the_messages_up_says() {
                         Some(filter) => Some(meeting(&pool, *owner, filter).await),
                         None => None,
                     };
-                    let read = costs(&pool, *owner, *range, dimensions, filter.as_ref()).await;
+                    let read = costs(&pool, *owner, *range, dimensions, filter.as_ref(), Position::LATEST).await;
                     let read = read.expect("read").expect("few rows");
                     let own = history.told.iter().filter(|told| {
                         told.owner == *owner && met.as_ref().is_none_or(|met| met.contains(&told.conversation))
@@ -113,7 +113,8 @@ async fn create(pool: &PgPool) {
 
 /// The conversations that a list shows under this filter.
 async fn meeting(pool: &PgPool, owner: OwnerId, filter: &Filter) -> BTreeSet<ConversationId> {
-    let listed = conversation::list(pool, owner, filter, Order::Newest, &Slice::first(1_000), false).await;
+    let listed =
+        conversation::list(pool, owner, filter, Order::Newest, &Slice::first(1_000), false, Position::LATEST).await;
     let Page { rows, .. } = listed.expect("read");
     rows.into_iter().map(|row| row.id).collect()
 }
@@ -220,7 +221,7 @@ async fn no_numbers_of_one_owner_stop_the_fold() {
         USAGE.fold(&pool, &Range::of_facts(Position(after), Position(after + 1))).await.expect("it folds");
     }
     for range in [EVERYTHING, Span { from: Some(rules::now() - TimeDelta::seconds(1)), ..EVERYTHING }] {
-        let read = costs(&pool, owner, range, &[], None).await.expect("read").expect("one row");
+        let read = costs(&pool, owner, range, &[], None, Position::LATEST).await.expect("read").expect("one row");
         assert_eq!((read.total.messages, read.total.tokens_in), (2_000, INTEGER_MAX));
         assert_eq!(read.total.cost_usd, Some(Decimal::from(1_000_000_000_000_000_i64)));
         assert_eq!(read.rows[0].sums, read.total);
@@ -237,22 +238,25 @@ async fn an_answer_has_an_end_and_a_stranger_gets_none() {
     USAGE.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
     let owner = history.told[0].owner;
     let stranger = OwnerId(convoledger::random::id());
-    let read = costs(&pool, stranger, EVERYTHING, &[Day], None).await.expect("read");
+    let read = costs(&pool, stranger, EVERYTHING, &[Day], None, Position::LATEST).await.expect("read");
     assert_eq!(read, Some(Costs { position: last, ..Costs::default() }));
     let cut = Span { from: Some(rules::now() - TimeDelta::seconds(9)), to: Some(rules::now()), ..EVERYTHING };
-    assert_eq!(costs(&pool, owner, cut, &[Day], None).await.expect("read").expect("none").rows, []);
+    assert_eq!(costs(&pool, owner, cut, &[Day], None, Position::LATEST).await.expect("read").expect("none").rows, []);
 
     let more = "INSERT INTO usage.usage (owner_id, quarter, conversation_id, branch, model, messages, size_bytes)
                 SELECT owner_id, quarter, conversation_id, branch, 'model ' || nth, 1, 0
                 FROM usage.usage CROSS JOIN generate_series(1, $1) AS nth WHERE model IS NULL";
     let full = i32::try_from(ROWS_MAX - 1).expect("a count");
     sqlx::query(more).bind(full).execute(&pool).await.expect("written");
-    let read = costs(&pool, owner, EVERYTHING, &[Model], None).await.expect("read").expect("as many as there may be");
+    let read = costs(&pool, owner, EVERYTHING, &[Model], None, Position::LATEST)
+        .await
+        .expect("read")
+        .expect("as many as there may be");
     assert_eq!(read.total.messages, 3 + ROWS_MAX as u64 - 1);
     let one = more.replace("nth, 1", "nth + $1 + 100000, 1").replace("(1, $1)", "(1, 1)");
     sqlx::query(sqlx::AssertSqlSafe(one)).bind(full).execute(&pool).await.expect("written");
-    assert_eq!(costs(&pool, owner, EVERYTHING, &[Model], None).await.expect("read"), None);
-    assert!(costs(&pool, owner, EVERYTHING, &[Day], None).await.expect("read").is_some());
+    assert_eq!(costs(&pool, owner, EVERYTHING, &[Model], None, Position::LATEST).await.expect("read"), None);
+    assert!(costs(&pool, owner, EVERYTHING, &[Day], None, Position::LATEST).await.expect("read").is_some());
 }
 
 #[tokio::test]
@@ -266,7 +270,7 @@ async fn what_is_not_folded_yet_is_not_in_it() {
     let owner = history.told[0].owner;
     let cut = |time: DateTime<Utc>| Span { from: Some(time - TimeDelta::seconds(1)), ..EVERYTHING };
     for range in [EVERYTHING, cut(history.told[0].occurred_at)] {
-        let read = costs(&pool, owner, range, &[], None).await.expect("read").expect("one row");
+        let read = costs(&pool, owner, range, &[], None, Position::LATEST).await.expect("read").expect("one row");
         assert_eq!((read.total.messages, read.position), (5, Position(last.0 - 4)));
     }
 }

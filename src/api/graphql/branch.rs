@@ -42,9 +42,7 @@ impl Branch {
     /// the message of that one.
     async fn tip(&self, context: &Context<'_>) -> Result<Option<Message>> {
         match self.row.end() {
-            Some((conversation, place)) => {
-                message::standing(&Asker::of(context), conversation, place, self.at).await
-            }
+            Some((conversation, place)) => message::standing(&Asker::of(context), conversation, place, self.at).await,
             None => Ok(None),
         }
     }

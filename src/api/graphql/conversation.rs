@@ -282,12 +282,7 @@ pub async fn list(
 
 impl ConversationFilter {
     /// The filter in the view's words; none when nothing can meet it.
-    pub async fn resolve(
-        self,
-        asker: &Asker<'_>,
-        at_least: Option<Position>,
-        at: Position,
-    ) -> Result<Option<Filter>> {
+    pub async fn resolve(self, asker: &Asker<'_>, at_least: Option<Position>, at: Position) -> Result<Option<Filter>> {
         let tags = self.tags.unwrap_or_default();
         let tokens = asker.service.tokens(asker.actor, &tags).await.map_err(|error| trouble(&error))?;
         if tokens.len() < tags.len() {

@@ -97,7 +97,6 @@ expecting!(
     conversation, Conversation(id: ConversationId), "conversation";
     message, Message(id: MessageId), "message";
     branch, Branch(id: ConversationId, number: BranchNumber), "branch";
-    snapshot, Snapshot(id: EventId), "snapshot";
 );
 
 impl Name {

@@ -109,6 +109,15 @@ impl Message {
         Ok(siblings.unwrap_or_default().into_iter().map(|message| Self { message, at: self.at }).collect())
     }
 
+    /// The message that it is, when it was grafted onto this conversation: its words are that one's, and what it cost was
+    /// charged there.
+    async fn origin(&self, context: &Context<'_>) -> Result<Option<Self>> {
+        match self.said()?.origin {
+            Some(origin) => one(&Asker::of(context), origin.message, Position::LATEST).await,
+            None => Ok(None),
+        }
+    }
+
     /// How many messages lead to it, itself included.
     async fn depth(&self) -> i32 {
         self.message.place.depth.0

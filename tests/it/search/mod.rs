@@ -4,6 +4,7 @@ mod canary;
 mod model;
 mod query;
 
+use convoledger::event::Position;
 use convoledger::projection::SEARCH;
 use convoledger::service::{Actor, Hits, Search, Service};
 use convoledger::view::conversation::Filter;
@@ -18,6 +19,7 @@ pub fn asked(query: &str) -> Search {
         first: 50,
         after: None,
         counted: true,
+        at: Position::LATEST,
     }
 }
 

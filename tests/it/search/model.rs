@@ -162,7 +162,9 @@ async fn pages(
     loop {
         let window = Window { until, after, limit: size };
         let filter = Filter::default();
-        let page = search::list(pool, owner, spelled, None, &filter, hidden, order, &window).await.expect("a page");
+        let page = search::list(pool, owner, spelled, None, &filter, hidden, order, &window, Position::LATEST)
+            .await
+            .expect("a page");
         let Some(end) = page.last() else { return rows };
         after = Some(end.key);
         rows.extend(page);
@@ -210,7 +212,7 @@ async fn abandoned(pool: &PgPool, history: &History, owner: OwnerId, rows: &[Hit
     let place =
         |row: &HitRow| if let Found::Message(place) = row.found { Some((row.conversation, place)) } else { None };
     let places: Vec<_> = rows.iter().filter_map(place).collect();
-    let abandoned = search::abandoned(pool, owner, &places).await.expect("an answer");
+    let abandoned = search::abandoned(pool, owner, &places, Position::LATEST).await.expect("an answer");
     for (conversation, place) in places {
         let state = &history.states[&(owner, conversation)];
         let preferred = usize::try_from(state.preferred.0 - 1).expect("from 1");

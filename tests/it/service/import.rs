@@ -51,7 +51,11 @@ async fn import(service: &Service, actor: Actor, transcripts: Vec<Transcript>) -
 async fn conversations(stand: &Stand, actor: Actor) -> Vec<ConversationRow> {
     stand.folded(actor).await;
     let filter = Filter { status: vec![Status::Active, Status::Archived, Status::Deleted], ..Filter::default() };
-    let page = stand.service.list(actor, &filter, Order::default(), &Slice::first(1_000), true).await.expect("a page");
+    let page = stand
+        .service
+        .list(actor, &filter, Order::default(), &Slice::first(1_000), true, Position::LATEST)
+        .await
+        .expect("a page");
     assert_eq!(page.total, Some(page.rows.len() as u64));
     page.rows
 }
@@ -61,7 +65,8 @@ async fn tree(service: &Service, actor: Actor, conversation: &ConversationRow) -
     let (mut found, mut below) = (Vec::new(), Vec::new());
     let mut open = VecDeque::from([None]);
     while let Some(parent) = open.pop_front() {
-        let mut children = service.children(actor, &[(conversation.id, parent)]).await.expect("children");
+        let mut children =
+            service.children(actor, &[(conversation.id, parent)], Position::LATEST).await.expect("children");
         let children = children.remove(&(conversation.id, parent)).expect("an answer");
         below.push(children.len());
         open.extend(children.iter().map(|child| Some(child.place)));
@@ -77,7 +82,8 @@ async fn shape(stand: &Stand, actor: Actor) -> [u64; 4] {
         let (messages, below) = tree(&stand.service, actor, &conversation).await;
         assert_eq!(conversation.message_count, messages.len() as u64);
         let leaves = below.iter().filter(|children| **children == 0).count() as u64;
-        let mut branches = stand.service.branches_of(actor, &[conversation.id]).await.expect("branches");
+        let mut branches =
+            stand.service.branches_of(actor, &[conversation.id], Position::LATEST).await.expect("branches");
         assert_eq!(branches.remove(&conversation.id).expect("branches").len() as u64, leaves, "a branch a leaf");
         let points = below.iter().filter(|children| **children > 1).count() as u64;
         for (sum, count) in shape.iter_mut().zip([1, conversation.message_count, points, leaves]) {
