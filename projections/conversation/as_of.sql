@@ -75,14 +75,16 @@ BEGIN ATOMIC
     WHERE coalesce(now.version, was.version) IS NOT NULL;
 END;
 
-CREATE FUNCTION branches_at(whose uuid, which uuid, at bigint) RETURNS SETOF branch
+-- All branches, or the one of a number. (Of an array the planner expects ten elements, of a series a thousand rows.)
+CREATE FUNCTION branches_at(whose uuid, which uuid, wanted integer, at bigint) RETURNS SETOF branch
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT b.*
     FROM (
         SELECT c.branches FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND c.position <= at LIMIT 1
     ) AS its
-    CROSS JOIN LATERAL generate_series(1, its.branches) AS n
+    CROSS JOIN LATERAL unnest(ARRAY(
+        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, its.branches), its.branches)))) AS n
     CROSS JOIN LATERAL (
         SELECT b.* FROM branch AS b
         WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = n
@@ -113,13 +115,15 @@ BEGIN ATOMIC
         WHERE k.owner_id = whose AND k.id = which AND k.position <= at
         ORDER BY k.position DESC LIMIT 1
     ) AS mark ON true
-    CROSS JOIN LATERAL generate_series(1, later.branches) AS n
+    CROSS JOIN LATERAL unnest(ARRAY(
+        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, later.branches), later.branches)))) AS n
     LEFT JOIN LATERAL (
         SELECT a.number, a.block, min(a.position) AS born_at, max(a.tip) AS tip, max(a.named) AS named,
             max(a.abandoned) AS abandoned, sum(a.cost_usd) AS own_cost_usd
         FROM branch_act AS a
         WHERE a.owner_id = whose AND a.conversation_id = which AND a.version > coalesce(mark.version, 0)
           AND a.version <= coalesce(mark.version, 0) + 64 AND a.position <= at
+          AND (wanted IS NULL OR a.number = wanted)
         GROUP BY a.number, a.block
     ) AS now ON now.number = n
     LEFT JOIN LATERAL (
@@ -135,17 +139,16 @@ END;
 
 -- The newest message on a branch, which is of another conversation when this one goes on from there and nothing was said on
 -- it yet. A row without a segment: an empty branch.
-CREATE FUNCTION tip_at(whose uuid, which uuid, named integer, at bigint)
+CREATE FUNCTION tip_at(whose uuid, which uuid, wanted integer, at bigint)
 RETURNS TABLE (conversation_id uuid, segment integer, depth integer)
 LANGUAGE sql STABLE ROWS 1
 BEGIN ATOMIC
     SELECT CASE WHEN b.tip_segment IS NULL THEN c.from_id ELSE which END, coalesce(b.tip_segment, c.from_segment),
         coalesce(b.tip_depth, c.from_depth)
-    FROM branches_at(whose, which, at) AS b
+    FROM branches_at(whose, which, wanted, at) AS b
     LEFT JOIN LATERAL (
         SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND b.tip_segment IS NULL LIMIT 1
-    ) AS c ON true
-    WHERE b.number = named;
+    ) AS c ON true;
 END;
 
 -- Where a segment forks off; no row when it starts at the root.

@@ -1,11 +1,15 @@
 -- What the whole path of each branch costs as of $4; no row while no cost on it is known. Every segment that the branches
 -- pass through is summed up once, depth by depth, however many of them share it.
-WITH RECURSIVE lineage AS (
+WITH RECURSIVE given AS MATERIALIZED (
+    SELECT $2::uuid[] AS ids, $3::int[] AS numbers, $4::bigint AS at
+),
+lineage AS (
     SELECT asked.conversation_id, asked.number, coalesce(t.conversation_id, asked.conversation_id) AS stream_id,
         t.segment, t.depth AS last
-    FROM unnest($2::uuid[], $3::int[]) AS asked (conversation_id, number)
+    FROM given AS g
+    CROSS JOIN LATERAL unnest(g.ids, g.numbers) AS asked (conversation_id, number)
     CROSS JOIN LATERAL (
-        SELECT * FROM conversation.tip_at($1, asked.conversation_id, asked.number, $4) AS t LIMIT 1
+        SELECT * FROM conversation.tip_at($1, asked.conversation_id, asked.number, g.at) AS t LIMIT 1
     ) AS t
     WHERE t.segment IS NOT NULL
     UNION ALL

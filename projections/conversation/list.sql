@@ -3,8 +3,20 @@
 --
 -- Two keys order a list, each with the id behind it: the time of birth, which has an index, and a weight, which has none
 -- (it changes with every append, and an index on it would make each of them dearer). $12 says which of the four walks is
--- taken; the others never start.
-WITH matching AS NOT MATERIALIZED (
+-- taken; the others never start. The moment goes through a table of one row, lest a plan be made for each.
+WITH given AS MATERIALIZED (
+    SELECT $22::bigint AS at
+),
+earlier AS MATERIALIZED (
+    SELECT was.*
+    FROM given AS g
+    CROSS JOIN LATERAL (
+        SELECT c.id FROM conversation.conversation AS c
+        WHERE g.at < 9223372036854775807 AND c.owner_id = $1 AND c.position > g.at
+    ) AS c
+    CROSS JOIN LATERAL conversation.conversation_at($1, c.id, g.at) AS was
+),
+matching AS NOT MATERIALIZED (
     SELECT c.*,
         CASE $11
             WHEN 'cost' THEN coalesce(c.cost_usd, -1)
@@ -12,12 +24,9 @@ WITH matching AS NOT MATERIALIZED (
             ELSE c.size_bytes
         END AS weight
     FROM (
-        SELECT c.* FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.position <= $22
+        SELECT c.* FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.position <= (SELECT g.at FROM given AS g)
         UNION ALL
-        SELECT was.*
-        FROM conversation.conversation AS c
-        CROSS JOIN LATERAL conversation.conversation_at($1, c.id, $22) AS was
-        WHERE $22 < 9223372036854775807 AND c.owner_id = $1 AND c.position > $22
+        SELECT * FROM earlier
     ) AS c
     WHERE (NOT $2 OR c.favorited)
       AND c.tags ?& $3

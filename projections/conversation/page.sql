@@ -1,11 +1,14 @@
 -- The messages of a branch as of $8 between two depths, root first, with their facts and sealed content: $4 and $5 are the
 -- depths that the page lies between, $6 how many from the near end, $7 how many from the far end; null where there is no
 -- bound. A branch is a short list of ranges, so a page of it is a few index ranges, wherever it lies. No row: no such
--- branch; a row without an id: an empty page.
-WITH RECURSIVE bounds AS (
+-- branch; a row without an id: an empty page. The moment goes through a table of one row, lest a plan be made for each.
+WITH RECURSIVE given AS MATERIALIZED (
+    SELECT $8::bigint AS at
+),
+bounds AS (
     SELECT t.conversation_id, t.segment, t.depth, greatest(coalesce($4, 0) + 1, 1) AS low,
         least(coalesce($5 - 1, t.depth), t.depth) AS high
-    FROM conversation.tip_at($1, $2, $3, $8) AS t
+    FROM given AS g CROSS JOIN LATERAL conversation.tip_at($1, $2, $3, g.at) AS t
     -- Says to the planner what the key says to us: one row.
     LIMIT 1
 ),
@@ -42,7 +45,7 @@ LEFT JOIN LATERAL (
     LEFT JOIN LATERAL (
         SELECT m.hidden, m.rating, m.comment_at FROM conversation.message AS m
         WHERE m.owner_id = $1 AND m.conversation_id = e.stream_id AND m.segment = e.segment AND m.depth = e.depth
-          AND m.position <= $8
+          AND m.position <= (SELECT g.at FROM given AS g)
         ORDER BY m.position DESC LIMIT 1
     ) AS m ON true
     LEFT JOIN LATERAL (
