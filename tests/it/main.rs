@@ -19,6 +19,7 @@ mod support;
 mod tidy;
 mod torture;
 mod transport;
+mod travel;
 mod usage;
 mod vault;
 mod view;
