@@ -42,7 +42,9 @@ pub use part::{Modality, Part, PartKind};
 pub use private::Private;
 pub use projection::ProjectionSkipped;
 pub use sealed::Sealed;
-pub use snapshot::{FileAction, FileChange, SnapshotConfigured, SnapshotTaken, SnapshotThinned, Trigger};
+pub use snapshot::{
+    FileAction, FileChange, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, Trigger,
+};
 pub use usage::Usage;
 
 /// The largest whole number that every JSON reader agrees on (RFC 8259 § 6, RFC 8785): 2^53 − 1.

@@ -104,16 +104,23 @@ impl Payload for SnapshotThinned {
     const KIND: &'static str = "snapshot.thinned";
 }
 
-/// When snapshots are taken by themselves was settled, for a conversation or for all of an account: the whole policy of
-/// that level. What it leaves open, the level above says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// When snapshots are taken by themselves was settled, for a conversation or for all of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SnapshotConfigured {
+    pub policy: SnapshotPolicy,
+}
+
+/// When snapshots are taken by themselves: the whole policy of one level. What it leaves open, the level above says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SnapshotPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_hourly: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_change: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "rust_decimal::serde::str_option")]
     pub cost_limit_usd: Option<Decimal>,
+    /// Of input and output together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_limit: Option<u64>,
 }

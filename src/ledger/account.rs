@@ -1,13 +1,15 @@
 //! The rules for accounts.
 
-use super::Refusal;
-use crate::event::{AccountRegistered, Event, Private, SubjectKeyCreated, Version};
+use super::{Refusal, snapshot};
+use crate::event::{AccountRegistered, Event, Private, SnapshotPolicy, SubjectKeyCreated, Version};
 
 /// What the history of an account amounts to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Account {
     pub version: Version,
     pub registered: bool,
+    /// For all conversations that say nothing else.
+    pub snapshots: SnapshotPolicy,
 }
 
 /// An account and its first key, which was made before: words cannot be sealed without one.
@@ -24,9 +26,18 @@ pub fn decide(state: &Account, register: Register) -> Result<Vec<Event>, Refusal
     Ok(vec![register.key.into(), AccountRegistered { email: Private::Known(register.email) }.into()])
 }
 
+/// Settles when snapshots are taken by themselves. Nothing happens when it is so already.
+pub fn configure(state: &Account, policy: SnapshotPolicy) -> Result<Vec<Event>, Refusal> {
+    snapshot::configured(&state.snapshots, policy)
+}
+
 #[must_use]
 pub fn evolve(mut state: Account, event: &Event) -> Account {
     state.version = state.version.next();
-    state.registered |= matches!(event, Event::AccountRegistered(_));
+    match event {
+        Event::AccountRegistered(_) => state.registered = true,
+        Event::SnapshotConfigured(configured) => state.snapshots = configured.policy,
+        _ => {}
+    }
     state
 }

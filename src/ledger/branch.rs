@@ -2,7 +2,8 @@
 
 use super::{Bound, Conversation, Refusal, Tag};
 use crate::event::{
-    BranchCreated, BranchNumber, BranchPreferred, BranchRenamed, Event, MessageId, Place, Private, Token,
+    BranchAbandoned, BranchChosen, BranchCreated, BranchNumber, BranchPreferred, BranchRenamed, BranchResumed, Event,
+    MessageId, Place, Private, Token, Version,
 };
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub struct Branch {
     pub forked_from: Option<Place>,
     /// Its name, if it was given one; `main` goes without.
     pub name: Option<Token>,
+    /// The version of the event that holds the name; 0 without one.
+    pub named: Version,
+    /// Given up: nothing goes on on it until it is resumed.
+    pub abandoned: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,8 +49,43 @@ pub(super) fn rename(state: &Conversation, branch: BranchNumber, name: Tag) -> R
 
 pub(super) fn prefer(state: &Conversation, branch: BranchNumber) -> Result<Vec<Event>, Refusal> {
     state.living()?;
-    state.tip(branch)?;
+    state.open_tip(branch)?;
     Ok(if state.preferred == branch { Vec::new() } else { vec![BranchPreferred { branch }.into()] })
+}
+
+pub(super) fn abandon(state: &Conversation, branch: BranchNumber) -> Result<Vec<Event>, Refusal> {
+    state.living()?;
+    state.tip(branch)?;
+    if state.preferred == branch {
+        return Err(Refusal::BranchPreferred { branch });
+    }
+    let abandoned = state.branches[branch.index()].abandoned;
+    Ok(if abandoned { Vec::new() } else { vec![BranchAbandoned { branch }.into()] })
+}
+
+pub(super) fn resume(state: &Conversation, branch: BranchNumber) -> Result<Vec<Event>, Refusal> {
+    state.living()?;
+    state.tip(branch)?;
+    let abandoned = state.branches[branch.index()].abandoned;
+    Ok(if abandoned { vec![BranchResumed { branch }.into()] } else { Vec::new() })
+}
+
+/// The winner of a comparison is the preferred branch from then on.
+pub(super) fn choose(
+    state: &Conversation,
+    branch: BranchNumber,
+    mut over: Vec<BranchNumber>,
+) -> Result<Vec<Event>, Refusal> {
+    let preferred = prefer(state, branch)?;
+    over.retain(|other| *other != branch);
+    over.sort_unstable();
+    over.dedup();
+    if over.is_empty() {
+        return Err(Refusal::Empty { what: "what the branch was chosen over" });
+    }
+    Bound::COMPARED.count(over.len() + 1)?;
+    over.iter().try_for_each(|other| state.tip(*other).map(|_| ()))?;
+    Ok(std::iter::once(BranchChosen { branch, over }.into()).chain(preferred).collect())
 }
 
 fn free(state: &Conversation, name: &Tag, except: Option<BranchNumber>) -> Result<(), Refusal> {
@@ -59,12 +99,19 @@ fn free(state: &Conversation, name: &Tag, except: Option<BranchNumber>) -> Resul
 
 pub(super) fn created(state: &mut Conversation, created: &BranchCreated) {
     let at = Some(created.at);
-    state.branches.push(Branch { tip: at, forked_from: at, name: Some(created.token) });
+    let (name, named) = (Some(created.token), state.version);
+    state.branches.push(Branch { tip: at, forked_from: at, name, named, abandoned: false });
 }
 
 pub(super) fn renamed(state: &mut Conversation, renamed: &BranchRenamed) {
     if let Some(branch) = state.branches.get_mut(renamed.branch.index()) {
-        branch.name = Some(renamed.token);
+        (branch.name, branch.named) = (Some(renamed.token), state.version);
+    }
+}
+
+pub(super) fn set_abandoned(state: &mut Conversation, branch: BranchNumber, abandoned: bool) {
+    if let Some(branch) = state.branches.get_mut(branch.index()) {
+        branch.abandoned = abandoned;
     }
 }
 
@@ -73,9 +120,16 @@ impl Conversation {
         self.branches.get(branch.index()).map(|branch| branch.tip).ok_or(Refusal::NoSuchBranch { branch })
     }
 
+    /// The tip of a branch that may go on.
+    pub(super) fn open_tip(&self, branch: BranchNumber) -> Result<Option<Place>, Refusal> {
+        let tip = self.tip(branch)?;
+        if self.branches[branch.index()].abandoned { Err(Refusal::BranchAbandoned { branch }) } else { Ok(tip) }
+    }
+
     /// The branch that goes on from `tip`: the preferred one before others, the older before the younger.
     pub(super) fn branch_at(&self, tip: Option<Place>) -> Option<BranchNumber> {
-        let here = |number: &BranchNumber| self.branches.get(number.index()).is_some_and(|branch| branch.tip == tip);
+        let goes_on = |branch: &Branch| branch.tip == tip && !branch.abandoned;
+        let here = |number: &BranchNumber| self.branches.get(number.index()).is_some_and(goes_on);
         Some(self.preferred).filter(here).or_else(|| (1..).map(BranchNumber).take(self.branches.len()).find(here))
     }
 
@@ -120,6 +174,42 @@ mod tests {
         two.clone().when(Act::RenameBranch { branch: number, name: tag("idea") }).then([]);
         let main = BranchNumber::MAIN;
         two.when(Act::RenameBranch { branch: main, name: tag("idea") }).refused(Refusal::BranchNameTaken);
+    }
+
+    #[test]
+    fn an_abandoned_branch_rests_until_it_is_resumed() {
+        let second = BranchNumber(2);
+        let two = given([started()]).and(say(1)).and(create(1, "idea"));
+        two.clone().when(Act::ResumeBranch { branch: second }).then([]);
+        let main = BranchNumber::MAIN;
+        two.clone().when(Act::AbandonBranch { branch: main }).refused(Refusal::BranchPreferred { branch: main });
+        let given_up = two.and(say(2)).and(Act::AbandonBranch { branch: second });
+        given_up.clone().when(Act::AbandonBranch { branch: second }).then([]);
+        let on_it = AppendMessage::text(id(3), Role::User, "here").below(Below::Branch(second));
+        let refusal = Refusal::BranchAbandoned { branch: second };
+        given_up.clone().when(Act::Append(on_it.clone())).refused(refusal.clone());
+        given_up.clone().when(Act::PreferBranch { branch: second }).refused(refusal.clone());
+        given_up.clone().when(Act::ChooseBranch { branch: second, over: vec![main] }).refused(refusal);
+        let state = given_up.clone().and(say_below(1, 3)).state();
+        assert_eq!(state.tree.path(state.branches[2].tip), [id(1), id(3)], "a new branch begins");
+        let state = given_up.and(Act::ResumeBranch { branch: second }).and(Act::Append(on_it)).state();
+        assert_eq!(state.tree.path(state.branches[1].tip), [id(1), id(3)]);
+    }
+
+    #[test]
+    fn the_chosen_branch_is_preferred_over_the_others() {
+        let (main, second) = (BranchNumber::MAIN, BranchNumber(2));
+        let two = given([started()]).and(say(1)).and(create(1, "idea"));
+        let chosen = BranchChosen { branch: second, over: vec![main] };
+        two.clone()
+            .when(Act::ChooseBranch { branch: second, over: vec![main, second, main] })
+            .then([chosen.into(), BranchPreferred { branch: second }.into()]);
+        let chosen = BranchChosen { branch: main, over: vec![second] };
+        two.clone().when(Act::ChooseBranch { branch: main, over: vec![second] }).then([chosen.into()]);
+        let alone = Refusal::Empty { what: "what the branch was chosen over" };
+        two.clone().when(Act::ChooseBranch { branch: main, over: vec![main] }).refused(alone);
+        let (branch, over) = (main, vec![BranchNumber(5)]);
+        two.when(Act::ChooseBranch { branch, over }).refused(Refusal::NoSuchBranch { branch: BranchNumber(5) });
     }
 
     #[test]

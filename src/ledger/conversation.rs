@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Act, Bound, Branch, Refusal, Tree};
+use rust_decimal::Decimal;
+
+use super::{Act, Bound, Branch, Rated, Refusal, Snapshots, Tree};
 use crate::event::{
-    BranchNumber, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationStarted,
+    Ancestor, BranchNumber, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationStarted,
     ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
-    ConversationUntagged, Event, ModelSwitched, Origin, Place, Private, Rating, Token, Version,
+    ConversationUntagged, Event, ModelSwitched, Origin, Place, Private, Token, Usage, Version,
 };
 
 /// What the history of a conversation amounts to, as far as rules need it.
@@ -14,10 +16,15 @@ use crate::event::{
 pub struct Conversation {
     pub version: Version,
     pub started: bool,
+    /// The message of another conversation that it goes on below.
+    pub from: Option<Ancestor>,
+    /// The version of the event that holds the title; 0 without one.
+    pub title: Version,
     pub favorited: bool,
     pub archived: bool,
     pub deleted: bool,
-    pub tags: BTreeSet<Token>,
+    /// Each with the version of the event that holds its word.
+    pub tags: BTreeMap<Token, Version>,
     pub model: Option<String>,
     pub provider: Option<String>,
     pub tree: Tree,
@@ -25,11 +32,31 @@ pub struct Conversation {
     pub branches: Vec<Branch>,
     pub preferred: BranchNumber,
     pub hidden: HashSet<Place>,
-    pub ratings: BTreeMap<Place, Rating>,
+    pub ratings: BTreeMap<Place, Rated>,
+    pub totals: Totals,
+    pub snapshots: Snapshots,
+}
+
+/// What is known to have been used: what is unknown is not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub cost_usd: Decimal,
+    /// Input and output.
+    pub tokens: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, cost_usd: Option<Decimal>, usage: Option<&Usage>) {
+        self.cost_usd = self.cost_usd.saturating_add(cost_usd.unwrap_or_default());
+        let counts = usage.map(|usage| [usage.input, usage.output]).unwrap_or_default();
+        self.tokens = counts.into_iter().flatten().fold(self.tokens, u64::saturating_add);
+    }
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Start {
+    /// The message that it goes on below, when it goes on with another conversation.
+    pub from: Option<Ancestor>,
     pub model: Option<String>,
     pub provider: Option<String>,
     /// The kind of export, and what it said, when this is an import.
@@ -78,7 +105,7 @@ pub(super) fn decide(state: &Conversation, act: Act) -> Result<Vec<Event>, Refus
         }
         Act::Tag { tags } => return tagged(state, tags),
         Act::Untag { mut tokens } => {
-            tokens.retain(|token| state.tags.contains(token));
+            tokens.retain(|token| state.tags.contains_key(token));
             tokens.dedup();
             if tokens.is_empty() {
                 return Ok(Vec::new());
@@ -107,8 +134,8 @@ pub(super) fn decide(state: &Conversation, act: Act) -> Result<Vec<Event>, Refus
 fn begin(start: Start) -> Result<Vec<Event>, Refusal> {
     start.model.as_deref().map_or(Ok(()), |model| Bound::MODEL.filled(model))?;
     start.provider.as_deref().map_or(Ok(()), |provider| Bound::PROVIDER.filled(provider))?;
-    let Start { model, provider, source, origin } = start;
-    Ok(vec![ConversationStarted { model, provider, source, from: None, origin: Private::Known(origin) }.into()])
+    let Start { from, model, provider, source, origin } = start;
+    Ok(vec![ConversationStarted { model, provider, source, from, origin: Private::Known(origin) }.into()])
 }
 
 fn tagged(state: &Conversation, mut tags: Vec<Tag>) -> Result<Vec<Event>, Refusal> {
@@ -116,7 +143,7 @@ fn tagged(state: &Conversation, mut tags: Vec<Tag>) -> Result<Vec<Event>, Refusa
     for tag in &tags {
         Bound::TAG.filled(&tag.word)?;
     }
-    tags.retain(|tag| !state.tags.contains(&tag.token) && seen.insert(tag.token));
+    tags.retain(|tag| !state.tags.contains_key(&tag.token) && seen.insert(tag.token));
     if tags.is_empty() {
         return Ok(Vec::new());
     }
@@ -129,15 +156,21 @@ pub(super) fn evolve(state: &mut Conversation, event: &Event) {
     match event {
         Event::ConversationStarted(started) => {
             state.started = true;
+            state.from = started.from;
+            state.tree.base = started.from.map(|from| from.at.depth).unwrap_or_default();
             state.model.clone_from(&started.model);
             state.provider.clone_from(&started.provider);
             state.branches = vec![Branch::default()];
             state.preferred = BranchNumber::MAIN;
         }
+        Event::ConversationTitled(_) => state.title = state.version,
         Event::ConversationFavorited(_) => state.favorited = true,
         Event::ConversationUnfavorited(_) => state.favorited = false,
-        Event::ConversationTagged(tagged) => state.tags.extend(&tagged.tokens),
-        Event::ConversationUntagged(untagged) => state.tags.retain(|token| !untagged.tokens.contains(token)),
+        Event::ConversationTagged(tagged) => {
+            let version = state.version;
+            state.tags.extend(tagged.tokens.iter().map(|token| (*token, version)));
+        }
+        Event::ConversationUntagged(untagged) => state.tags.retain(|token, _| !untagged.tokens.contains(token)),
         Event::ConversationArchived(_) => state.archived = true,
         Event::ConversationUnarchived(_) => state.archived = false,
         Event::ConversationDeleted(_) => state.deleted = true,
@@ -148,7 +181,7 @@ pub(super) fn evolve(state: &mut Conversation, event: &Event) {
                 state.provider.clone_from(&switched.provider);
             }
         }
-        // A title is words alone; the rest is folded by its own noun, or is no conversation's.
+        // The rest is folded by its own noun, or is no conversation's.
         _ => {}
     }
 }

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use super::{Bound, Branch, Conversation, Node, Refusal, language};
 use crate::event::{
     BranchNumber, Event, MessageAppended, MessageHidden, MessageId, MessageRated, MessageUnhidden, Part, Place,
-    Private, Rating, Role, Usage,
+    Private, Rating, Role, Usage, Version,
 };
 
 /// A message as its sayer gives it.
@@ -33,7 +33,7 @@ pub enum Below {
     Branch(BranchNumber),
     /// This message: a branch whose tip it is goes on, else a new, unnamed one begins.
     Message(MessageId),
-    /// Nothing: it is a root.
+    /// Nothing, or what the conversation goes on below: it is a root.
     Root,
 }
 
@@ -71,18 +71,29 @@ impl AppendMessage {
     }
 }
 
+/// How a message is judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rated {
+    pub rating: Option<Rating>,
+    /// The version of the event that judged it, which holds the comment if there is one.
+    pub by: Version,
+}
+
 pub(super) fn append(state: &Conversation, message: AppendMessage) -> Result<Vec<Event>, Refusal> {
     state.growing()?;
-    let (parent, branch) = match message.below {
-        Below::Preferred => (state.tip(state.preferred)?, state.preferred),
-        Below::Branch(branch) => (state.tip(branch)?, branch),
-        Below::Message(above) => {
-            let parent = Some(state.message(above)?);
-            (parent, state.branch_at(parent).unwrap_or_else(|| state.next_branch()))
-        }
-        Below::Root => (None, state.branch_at(None).unwrap_or_else(|| state.next_branch())),
-    };
+    let (parent, branch) = below(state, message.below)?;
     said(state, message, parent, branch, None)
+}
+
+/// The message that something is said below, and the branch that goes on there.
+pub(super) fn below(state: &Conversation, below: Below) -> Result<(Option<Place>, BranchNumber), Refusal> {
+    let parent = match below {
+        Below::Preferred => return Ok((state.open_tip(state.preferred)?, state.preferred)),
+        Below::Branch(branch) => return Ok((state.open_tip(branch)?, branch)),
+        Below::Message(above) => Some(state.message(above)?),
+        Below::Root => None,
+    };
+    Ok((parent, state.branch_at(parent).unwrap_or_else(|| state.next_branch())))
 }
 
 pub(super) fn edit(state: &Conversation, edit: EditMessage) -> Result<Vec<Event>, Refusal> {
@@ -174,7 +185,7 @@ pub(super) fn rate(
     state.living()?;
     let at = state.message(message)?;
     comment.as_deref().map_or(Ok(()), |comment| Bound::COMMENT.filled(comment))?;
-    if comment.is_none() && state.ratings.get(&at).copied() == rating {
+    if comment.is_none() && state.ratings.get(&at).and_then(|rated| rated.rating) == rating {
         return Ok(Vec::new());
     }
     Ok(vec![MessageRated { message, at, rating, comment: Private::Known(comment) }.into()])
@@ -185,15 +196,16 @@ pub(super) fn appended(state: &mut Conversation, appended: &MessageAppended) {
     let tip = Some(appended.place);
     match state.branches.get_mut(appended.branch.index()) {
         Some(branch) => branch.tip = tip,
-        None => state.branches.push(Branch { tip, forked_from: state.tree.parent(appended.place), name: None }),
+        None => {
+            let forked_from = state.tree.parent(appended.place);
+            state.branches.push(Branch { tip, forked_from, ..Branch::default() });
+        }
     }
+    state.totals.add(appended.cost_usd, appended.usage.as_ref());
 }
 
 pub(super) fn rated(state: &mut Conversation, rated: &MessageRated) {
-    match rated.rating {
-        Some(rating) => state.ratings.insert(rated.at, rating),
-        None => state.ratings.remove(&rated.at),
-    };
+    state.ratings.insert(rated.at, Rated { rating: rated.rating, by: state.version });
 }
 
 impl Conversation {

@@ -7,23 +7,32 @@
 pub mod account;
 mod branch;
 mod conversation;
+mod graft;
 mod language;
 mod message;
 pub mod projection;
 mod refusal;
+mod restore;
+pub mod retention;
 #[cfg(test)]
 mod scenario;
+mod snapshot;
 mod tree;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use snapshot::Ahead;
 
 pub use branch::{Branch, CreateBranch};
-pub use conversation::{Conversation, Start, Tag};
-pub use message::{AppendMessage, Below, EditMessage};
+pub use conversation::{Conversation, Start, Tag, Totals};
+pub use graft::{Graft, Grafted};
+pub use message::{AppendMessage, Below, EditMessage, Rated};
 pub use refusal::{Bound, Refusal};
+pub use restore::Restore;
+pub use snapshot::{Automatic, Snapshot, Snapshots, TakeSnapshot};
 pub use tree::{Node, Tree};
 
-use crate::event::{BranchNumber, Event, MessageId, Rating, Token};
+use crate::clock::micros;
+use crate::event::{BranchNumber, Event, EventId, MessageId, Rating, SnapshotPolicy, Token};
 
 /// An act that is asked for.
 #[derive(Debug, Clone)]
@@ -54,6 +63,14 @@ pub enum Act {
     CreateBranch(CreateBranch),
     RenameBranch { branch: BranchNumber, name: Tag },
     PreferBranch { branch: BranchNumber },
+    AbandonBranch { branch: BranchNumber },
+    ResumeBranch { branch: BranchNumber },
+    ChooseBranch { branch: BranchNumber, over: Vec<BranchNumber> },
+    Graft(Graft),
+    TakeSnapshot(TakeSnapshot),
+    ThinSnapshots { snapshots: Vec<EventId> },
+    ConfigureSnapshots(SnapshotPolicy),
+    Restore(Restore),
 }
 
 impl From<Act> for Command {
@@ -69,16 +86,68 @@ pub struct Happened {
     pub event: Event,
 }
 
+/// What a decision depends on besides the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    pub now: DateTime<Utc>,
+    /// Without it, no snapshot is taken by itself.
+    pub automatic: Option<Automatic>,
+}
+
 /// How far a caller's clock may run ahead of ours.
 const AHEAD_MAX: TimeDelta = TimeDelta::minutes(5);
 
-/// What `command` becomes in `state`: its events, none when all is as it asks already, or the reason why not.
-pub fn decide(state: &Conversation, command: Command, now: DateTime<Utc>) -> Result<Vec<Happened>, Refusal> {
-    let occurred_at = command.occurred_at.unwrap_or(now);
+/// What `command` becomes in `state`: its events, none when all is as it asks already, or the reason why not. A snapshot
+/// that is due comes first.
+pub fn decide(state: &Conversation, command: Command, circumstances: &Circumstances) -> Result<Vec<Happened>, Refusal> {
+    let ahead = Ahead::of([&command]);
+    decide_amid(state, command, &ahead, circumstances)
+}
+
+/// Decides `commands` one after the other, each on what the ones before it became, and leaves `state` evolved. Only the
+/// first of them that becomes anything may have a snapshot taken before it: of what was there before all of them.
+///
+/// # Errors
+/// The first refusal. `state` has then evolved over what came before it: discard it, unless there was one command.
+pub fn decide_all(
+    state: &mut Conversation,
+    commands: Vec<Command>,
+    circumstances: &Circumstances,
+) -> Result<Vec<Happened>, Refusal> {
+    let (mut circumstances, ahead) = (*circumstances, Ahead::of(&commands));
+    let mut all = Vec::with_capacity(commands.len());
+    for command in commands {
+        let happened = decide_amid(state, command, &ahead, &circumstances)?;
+        if !happened.is_empty() {
+            circumstances.automatic = None;
+        }
+        *state = happened.iter().fold(std::mem::take(state), evolve);
+        all.extend(happened);
+    }
+    Ok(all)
+}
+
+/// What `command` becomes when it and what follows in the same order bring what lies `ahead`.
+fn decide_amid(
+    state: &Conversation,
+    command: Command,
+    ahead: &Ahead,
+    circumstances: &Circumstances,
+) -> Result<Vec<Happened>, Refusal> {
+    let now = circumstances.now;
+    let occurred_at = micros(command.occurred_at.unwrap_or(now));
     if occurred_at > now + AHEAD_MAX {
         return Err(Refusal::InTheFuture { occurred_at, now });
     }
-    let events = match command.act {
+    let automatic = circumstances.automatic.filter(|_| snapshot::may_trigger(&command.act));
+    let events = become_events(state, command.act)?;
+    let due = automatic.filter(|_| !events.is_empty());
+    let snapshot = due.and_then(|automatic| snapshot::due(state, ahead, &automatic, occurred_at));
+    Ok(snapshot.into_iter().chain(events).map(|event| Happened { occurred_at, event }).collect())
+}
+
+fn become_events(state: &Conversation, act: Act) -> Result<Vec<Event>, Refusal> {
+    match act {
         Act::Append(append) => message::append(state, append),
         Act::Edit(edit) => message::edit(state, edit),
         Act::Hide { message } => message::hide(state, message),
@@ -87,34 +156,24 @@ pub fn decide(state: &Conversation, command: Command, now: DateTime<Utc>) -> Res
         Act::CreateBranch(create) => branch::create(state, create),
         Act::RenameBranch { branch, name } => branch::rename(state, branch, name),
         Act::PreferBranch { branch } => branch::prefer(state, branch),
+        Act::AbandonBranch { branch } => branch::abandon(state, branch),
+        Act::ResumeBranch { branch } => branch::resume(state, branch),
+        Act::ChooseBranch { branch, over } => branch::choose(state, branch, over),
+        Act::Graft(run) => graft::graft(state, run),
+        Act::TakeSnapshot(take) => snapshot::take(state, take),
+        Act::ThinSnapshots { snapshots } => snapshot::thin(state, &snapshots),
+        Act::ConfigureSnapshots(policy) => snapshot::configure(state, policy),
+        Act::Restore(restore) => restore::restore(state, &restore),
         act => conversation::decide(state, act),
-    }?;
-    Ok(events.into_iter().map(|event| Happened { occurred_at, event }).collect())
-}
-
-/// Decides `commands` one after the other, each on what the ones before it became, and leaves `state` evolved.
-///
-/// # Errors
-/// The first refusal. `state` has then evolved over what came before it: discard it, unless there was one command.
-pub fn decide_all(
-    state: &mut Conversation,
-    commands: Vec<Command>,
-    now: DateTime<Utc>,
-) -> Result<Vec<Happened>, Refusal> {
-    let mut all = Vec::with_capacity(commands.len());
-    for command in commands {
-        let happened = decide(state, command, now)?;
-        *state = happened.iter().fold(std::mem::take(state), |state, happened| evolve(state, &happened.event));
-        all.extend(happened);
     }
-    Ok(all)
 }
 
-/// The state after `event`. Total: whatever the log holds is history.
+/// The state after what happened. Total: whatever the log holds is history.
 #[must_use]
-pub fn evolve(mut state: Conversation, event: &Event) -> Conversation {
+pub fn evolve(mut state: Conversation, happened: &Happened) -> Conversation {
     state.version = state.version.next();
-    match event {
+    snapshot::evolve(&mut state.snapshots, happened.occurred_at, &happened.event);
+    match &happened.event {
         Event::MessageAppended(appended) => message::appended(&mut state, appended),
         Event::MessageHidden(hidden) => {
             state.hidden.insert(hidden.at);
@@ -126,6 +185,9 @@ pub fn evolve(mut state: Conversation, event: &Event) -> Conversation {
         Event::BranchCreated(created) => branch::created(&mut state, created),
         Event::BranchRenamed(renamed) => branch::renamed(&mut state, renamed),
         Event::BranchPreferred(preferred) => state.preferred = preferred.branch,
+        Event::BranchAbandoned(abandoned) => branch::set_abandoned(&mut state, abandoned.branch, true),
+        Event::BranchResumed(resumed) => branch::set_abandoned(&mut state, resumed.branch, false),
+        Event::ConversationRestored(restored) => restore::restored(&mut state, restored),
         event => conversation::evolve(&mut state, event),
     }
     state

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::event::{BranchNumber, MessageId};
+use crate::event::{BranchNumber, MessageId, Version};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -20,6 +20,12 @@ pub enum Refusal {
     MessageExists { message: MessageId },
     #[error("the conversation has no branch {branch}")]
     NoSuchBranch { branch: BranchNumber },
+    #[error("branch {branch} was abandoned; resume it first")]
+    BranchAbandoned { branch: BranchNumber },
+    #[error("branch {branch} is the preferred one; prefer another before you abandon it")]
+    BranchPreferred { branch: BranchNumber },
+    #[error("the conversation is at version {version} and is restored to one before that, from 1 on; not to {to}")]
+    NoEarlierVersion { to: Version, version: Version },
     #[error("another branch of the conversation has this name; choose another")]
     BranchNameTaken,
     #[error("{what} is empty; say something or leave it out")]
@@ -57,6 +63,11 @@ impl Bound {
     pub const REASON: Self = Self::characters("the reason", 1_000);
     pub const PARTS: Self = Self { what: "the message", max: 1_000, unit: "parts" };
     pub const MESSAGE: Self = Self { what: "the message", max: 8 << 20, unit: "bytes" };
+    pub const LABEL: Self = Self::characters("the label", 1_000);
+    pub const PATH: Self = Self::characters("a path", 4_096);
+    pub const FILES: Self = Self { what: "the snapshot", max: 1_000, unit: "files" };
+    pub const GRAFT: Self = Self { what: "the graft", max: 1_000, unit: "messages" };
+    pub const COMPARED: Self = Self { what: "the comparison", max: 100, unit: "branches" };
     /// Far above any digit that money has, far below what a body may hold.
     pub const COUNT: Self = Self { what: "a count", max: (1 << 53) - 1, unit: "tokens" };
 

@@ -10,6 +10,8 @@ use crate::event::{Depth, MessageId, Place, Role, Segment};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
+    /// The depth of what the roots go on below: 0, or that of a message of another conversation.
+    pub(super) base: Depth,
     segments: Vec<Run>,
     places: HashMap<MessageId, Place>,
 }
@@ -18,6 +20,8 @@ pub struct Tree {
 struct Run {
     /// Where it forks off; none when it starts at the root.
     fork: Option<Place>,
+    /// The depth of its first message.
+    first: Depth,
     nodes: Vec<Node>,
 }
 
@@ -42,13 +46,13 @@ impl Tree {
 
     pub fn node(&self, place: Place) -> Option<Node> {
         let run = self.run(place.segment)?;
-        run.nodes.get(usize::try_from(place.depth.0 - run.first().0).ok()?).copied()
+        run.nodes.get(usize::try_from(place.depth.0 - run.first.0).ok()?).copied()
     }
 
     /// The message above `place`; none above a root.
     pub fn parent(&self, place: Place) -> Option<Place> {
         let run = self.run(place.segment)?;
-        if place.depth == run.first() {
+        if place.depth == run.first {
             run.fork
         } else {
             Some(Place { segment: place.segment, depth: Depth(place.depth.0 - 1) })
@@ -63,7 +67,7 @@ impl Tree {
             }
             parent => {
                 let segment = Segment(i32::try_from(self.segments.len() + 1).unwrap_or(i32::MAX));
-                (Place { segment, depth: parent.map_or(Depth(1), |parent| parent.depth.next()) }, parent)
+                (Place { segment, depth: parent.map_or(self.base, |parent| parent.depth).next() }, parent)
             }
         }
     }
@@ -72,7 +76,7 @@ impl Tree {
     pub fn insert(&mut self, node: Node, place: Place, fork: Option<Place>) {
         let index = usize::try_from(place.segment.0 - 1).unwrap_or_default();
         if index == self.segments.len() {
-            self.segments.push(Run { fork, nodes: Vec::new() });
+            self.segments.push(Run { fork, first: place.depth, nodes: Vec::new() });
         }
         if let Some(run) = self.segments.get_mut(index) {
             run.nodes.push(node);
@@ -86,7 +90,7 @@ impl Tree {
         let mut end = tip;
         while let Some(place) = end {
             let Some(run) = self.run(place.segment) else { break };
-            ranges.push((place.segment, run.first(), place.depth));
+            ranges.push((place.segment, run.first, place.depth));
             end = run.fork;
         }
         ranges.reverse();
@@ -104,17 +108,10 @@ impl Tree {
     /// Whether nothing follows `place` yet: its first child always continues its segment.
     fn is_last(&self, place: Place) -> bool {
         self.run(place.segment)
-            .is_some_and(|run| run.first().0 + i32::try_from(run.nodes.len()).unwrap_or(i32::MAX) - 1 == place.depth.0)
+            .is_some_and(|run| run.first.0 + i32::try_from(run.nodes.len()).unwrap_or(i32::MAX) - 1 == place.depth.0)
     }
 
     fn run(&self, segment: Segment) -> Option<&Run> {
         self.segments.get(usize::try_from(segment.0 - 1).ok()?)
-    }
-}
-
-impl Run {
-    /// The depth of its first message.
-    fn first(&self) -> Depth {
-        self.fork.map_or(Depth(1), |fork| fork.depth.next())
     }
 }

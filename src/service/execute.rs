@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::{Actor, Service, Trouble, seal};
 use crate::database::within;
 use crate::event::{BranchNumber, CommandId, ConversationId, Event, MessageId, OwnerId, Position, Private, Version};
-use crate::ledger::{Command, Conversation, Happened, Refusal, decide_all};
+use crate::ledger::{Circumstances, Command, Conversation, Happened, Refusal, decide_all};
 use crate::log::{Answer, Append, Expected, Recorded, Target};
 use crate::random;
 use crate::vault::SubjectKey;
@@ -67,12 +65,14 @@ pub enum Reason {
     NameReused,
     #[error("the id is taken by something else of yours; leave `id` out or choose another")]
     IdTaken,
+    #[error("the messages are not on one path, with the first above the last; choose two of one conversation that are")]
+    NoRun,
     #[error("the account was forgotten: nothing can be said in its name any more")]
     Forgotten,
 }
 
 /// Decides what an order becomes, and leaves the state as it is afterwards.
-type Plan = Box<dyn Fn(&mut Conversation, DateTime<Utc>) -> Result<Vec<Happened>, Refusal> + Send + Sync>;
+type Plan = Box<dyn Fn(&mut Conversation, &Circumstances) -> Result<Vec<Happened>, Refusal> + Send + Sync>;
 
 /// How often an order is decided again because others were faster, before its caller is told to come back.
 const TRIES_MAX: usize = 64;
@@ -84,7 +84,7 @@ impl Service {
     /// Carries `order` out for `actor`, in the actor's own ledger. Dropping the future cancels nothing.
     pub async fn execute(&self, actor: Actor, order: Order) -> Result<Outcome, Trouble> {
         let Order { conversation, commands, named, expected } = order;
-        let plan: Plan = Box::new(move |state, now| decide_all(state, commands.clone(), now));
+        let plan: Plan = Box::new(move |state, circumstances| decide_all(state, commands.clone(), circumstances));
         self.carry_out(actor, conversation, plan, named, expected).await
     }
 
@@ -158,7 +158,8 @@ impl Errand {
                     .first_answer(Outcome::Stale { expected: self.expected.unwrap_or_default(), version: before })
                     .await;
             }
-            let decided = (self.plan)(&mut state, self.service.clock.now());
+            let automatic = Some(self.service.automatic(owner).await?);
+            let decided = (self.plan)(&mut state, &Circumstances { now: self.service.clock.now(), automatic });
             let happened = match decided {
                 Ok(happened) if !happened.is_empty() => happened,
                 // Refused, or nothing to do: true only of the newest state.

@@ -13,7 +13,9 @@ use super::execute::Reason;
 use super::{Actor, Outcome, Service, Trouble};
 use crate::event::{BranchNumber, ConversationId, MessageId, Origin, OwnerId, Place};
 use crate::format::{SourceMessage, Transcript};
-use crate::ledger::{Act, AppendMessage, Below, Command, Conversation, Happened, Refusal, Start, Tag, decide_all};
+use crate::ledger::{
+    Act, AppendMessage, Below, Circumstances, Command, Conversation, Happened, Refusal, Start, Tag, decide_all,
+};
 
 /// What became of one transcript.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl Service {
         let mut appended = 0;
         loop {
             let script = Arc::clone(&script);
-            let plan = Box::new(move |state: &mut Conversation, now| script.next(state, now));
+            let plan = Box::new(move |state: &mut Conversation, circumstances: &_| script.next(state, circumstances));
             match self.carry_out(actor, conversation, plan, None, None).await? {
                 Outcome::Done(done) => appended += done.messages,
                 Outcome::AlreadyDone(_) => break,
@@ -70,7 +72,10 @@ struct Script {
 
 impl Script {
     /// The next acts that the conversation lacks.
-    fn next(&self, state: &mut Conversation, now: DateTime<Utc>) -> Result<Vec<Happened>, Refusal> {
+    fn next(&self, state: &mut Conversation, circumstances: &Circumstances) -> Result<Vec<Happened>, Refusal> {
+        // What is told afterwards was no occasion for a snapshot.
+        let circumstances = &Circumstances { automatic: None, ..*circumstances };
+        let now = circumstances.now;
         let fresh = !state.started;
         let mut commands = if fresh { self.beginning(now) } else { Vec::new() };
         let mut places: HashMap<&str, MessageId> = HashMap::new();
@@ -86,8 +91,8 @@ impl Script {
         if taken == 0 && !fresh {
             return Ok(Vec::new());
         }
-        let mut happened = decide_all(state, commands, now)?;
-        happened.extend(decide_all(state, self.ending(state, fresh, now), now)?);
+        let mut happened = decide_all(state, commands, circumstances)?;
+        happened.extend(decide_all(state, self.ending(state, fresh, now), circumstances)?);
         Ok(happened)
     }
 
@@ -95,6 +100,7 @@ impl Script {
         let transcript = &self.transcript;
         let origin = Origin { id: transcript.id.clone(), kept: transcript.kept.clone() };
         let start = Start {
+            from: None,
             model: transcript.model.clone(),
             provider: transcript.provider.clone(),
             source: Some(transcript.source.to_owned()),
@@ -161,9 +167,9 @@ impl Script {
     }
 }
 
-/// A branch on whose path `place` lies: one whose tip it is, before others.
+/// A branch that may go on, on whose path `place` lies: one whose tip it is, before others.
 fn branch_through(state: &Conversation, place: Place) -> Option<BranchNumber> {
-    let numbered = || (1..).map(BranchNumber).zip(&state.branches);
+    let numbered = || (1..).map(BranchNumber).zip(&state.branches).filter(|(_, branch)| !branch.abandoned);
     let through = |tip: Option<Place>| {
         state
             .tree

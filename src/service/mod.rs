@@ -3,6 +3,7 @@
 mod account;
 mod close;
 mod execute;
+mod graft;
 mod import;
 mod moment;
 mod open;
@@ -11,6 +12,7 @@ mod read;
 mod seal;
 mod search;
 mod skip;
+mod snapshot;
 mod state;
 mod watch;
 
@@ -22,6 +24,7 @@ use tokio::sync::Semaphore;
 
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
+pub use graft::Run;
 pub use import::Imported;
 pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
@@ -29,6 +32,7 @@ pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
+pub use snapshot::ConfigureError;
 pub use watch::Watched;
 
 use crate::account::Accounts;
@@ -69,6 +73,7 @@ pub struct Service {
     progress: Arc<progress::Watcher>,
     clock: Clock,
     states: state::States,
+    policies: snapshot::Policies,
     orders: Arc<Semaphore>,
     /// The last position acknowledged to each account, which its next read must not miss.
     acknowledged: Cache<AccountId, Position>,
@@ -112,6 +117,7 @@ impl Service {
             engine,
             clock,
             states: state::States::new(),
+            policies: snapshot::Policies::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),
         }

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Service, Trouble};
 use crate::event::{ConversationId, OwnerId, StreamId, Version};
-use crate::ledger::{Conversation, evolve};
+use crate::ledger::{Conversation, Happened, evolve};
 
 /// Streams whose state is kept.
 const STREAMS_MAX: u64 = 4_096;
@@ -61,12 +61,32 @@ impl Service {
         conversation: ConversationId,
         known: Option<Conversation>,
     ) -> Result<Conversation, Trouble> {
-        let mut state = known.unwrap_or_default();
+        self.go_on(owner, conversation, known.unwrap_or_default(), Version(i32::MAX)).await
+    }
+
+    /// Folds a conversation from the log up to version `to`, or its end when that comes first.
+    pub(super) async fn fold_to(
+        &self,
+        owner: OwnerId,
+        conversation: ConversationId,
+        to: Version,
+    ) -> Result<Conversation, Trouble> {
+        self.go_on(owner, conversation, Conversation::default(), to).await
+    }
+
+    async fn go_on(
+        &self,
+        owner: OwnerId,
+        conversation: ConversationId,
+        mut state: Conversation,
+        to: Version,
+    ) -> Result<Conversation, Trouble> {
         loop {
-            let events = self.log.read_stream(owner, conversation.into(), state.version, PAGE).await?;
+            let most = usize::try_from(to.0.saturating_sub(state.version.0)).unwrap_or_default().min(PAGE);
+            let events = self.log.read_stream(owner, conversation.into(), state.version, most).await?;
             let last = events.len() < PAGE;
             for recorded in events {
-                state = evolve(state, &recorded.event()?);
+                state = evolve(state, &Happened { occurred_at: recorded.fact.occurred_at, event: recorded.event()? });
             }
             if last {
                 return Ok(state);

@@ -12,8 +12,8 @@ use convoledger::event::{
     ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Elsewhere,
     Event, EventId, FileAction, FileChange, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated,
     MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part, PartKind, Place, Position, Private,
-    ProjectionSkipped, Rating, Role, Segment, SnapshotConfigured, SnapshotTaken, SnapshotThinned, SubjectId,
-    SubjectKeyCreated, Token, Trigger, Usage, Version,
+    ProjectionSkipped, Rating, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
+    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -75,10 +75,12 @@ fn examples() -> Vec<Event> {
         .into(),
         SnapshotThinned { snapshots: vec![MESSAGE.into()] }.into(),
         SnapshotConfigured {
-            auto_hourly: Some(false),
-            before_change: Some(true),
-            cost_limit_usd: Some("2.50".parse().expect("a decimal")),
-            token_limit: Some(100_000),
+            policy: SnapshotPolicy {
+                auto_hourly: Some(false),
+                before_change: Some(true),
+                cost_limit_usd: Some("2.50".parse().expect("a decimal")),
+                token_limit: Some(100_000),
+            },
         }
         .into(),
         AccountRegistered { email: known("ada@example.org") }.into(),

@@ -7,7 +7,8 @@ use convoledger::event::{
     ConversationId, Event, EventId, MessageId, OwnerId, Position, Role, Sealed, SubjectId, Usage, Version,
 };
 use convoledger::ledger::{
-    Act, AppendMessage, Below, Command, Conversation, CreateBranch, EditMessage, Start, decide, evolve,
+    Act, AppendMessage, Below, Command, Conversation, CreateBranch, EditMessage, Graft, Grafted, Start, TakeSnapshot,
+    decide, evolve,
 };
 use proptest::prelude::*;
 use rust_decimal::Decimal;
@@ -69,7 +70,7 @@ pub fn asked() -> impl Strategy<Value = Asked> {
     );
     // Most within a few hours, some within months, in which clocks are put forward and back.
     let minute = prop_oneof![3 => 0..500_i64, 1 => 0..400_000_i64];
-    (0..2_u8, 0..3_u8, rules::act(), minute, facts).prop_map(|(owner, conversation, act, minute, facts)| Asked {
+    (0..2_u8, 0..3_u8, rules::plain(), minute, facts).prop_map(|(owner, conversation, act, minute, facts)| Asked {
         owner,
         conversation,
         act,
@@ -93,6 +94,8 @@ pub struct Told {
 pub struct History {
     pub told: Vec<Told>,
     pub states: BTreeMap<(OwnerId, ConversationId), Conversation>,
+    /// What each was after every event.
+    past: BTreeMap<(OwnerId, ConversationId), Vec<Conversation>>,
 }
 
 impl History {
@@ -123,12 +126,13 @@ impl History {
     pub fn carry_out(&mut self, owner: OwnerId, conversation: ConversationId, act: Act, minute: i64) {
         let state = self.states.entry((owner, conversation)).or_default();
         let occurred_at = Some(rules::now() - TimeDelta::minutes(minute));
-        for happened in decide(state, Command { occurred_at, act }, rules::now()).unwrap_or_default() {
-            let id = match &happened.event {
-                Event::MessageAppended(appended) => appended.id.into(),
-                _ => EventId(convoledger::random::id()),
-            };
-            *state = evolve(std::mem::take(state), &happened.event);
+        let past = self.past.entry((owner, conversation)).or_default();
+        let act = rules::back(act, past.iter());
+        for happened in decide(state, Command { occurred_at, act }, &rules::calm()).unwrap_or_default() {
+            let named = rules::id_of(&happened.event);
+            let id = if named == EventId::default() { EventId(convoledger::random::id()) } else { named };
+            *state = evolve(std::mem::take(state), &happened);
+            past.push(state.clone());
             let (version, occurred_at, event) = (state.version, happened.occurred_at, happened.event);
             self.told.push(Told { owner, conversation, version, id, occurred_at, event });
         }
@@ -248,6 +252,18 @@ fn named(act: Act, conversation: ConversationId) -> Act {
             Act::Rate { message: name(message), rating, comment }
         }
         Act::CreateBranch(create) => Act::CreateBranch(CreateBranch { from: name(create.from), ..create }),
+        Act::Graft(graft) => {
+            let onto = if let Below::Message(above) = graft.onto { Below::Message(name(above)) } else { graft.onto };
+            let grafted = |grafted: Grafted| Grafted { id: name(grafted.id), ..grafted };
+            Act::Graft(Graft { onto, run: graft.run.into_iter().map(grafted).collect() })
+        }
+        Act::TakeSnapshot(take) => {
+            Act::TakeSnapshot(TakeSnapshot { id: EventId(name(MessageId(take.id.0)).0), ..take })
+        }
+        Act::ThinSnapshots { snapshots } => {
+            let name = |id: EventId| EventId(name(MessageId(id.0)).0);
+            Act::ThinSnapshots { snapshots: snapshots.into_iter().map(name).collect() }
+        }
         act => act,
     }
 }

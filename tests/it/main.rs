@@ -20,6 +20,7 @@ mod support;
 mod tidy;
 mod torture;
 mod transport;
+mod travel;
 mod usage;
 mod vault;
 mod view;

@@ -380,7 +380,7 @@ impl Expected {
                 (_, true) => Status::Archived,
                 _ => Status::Active,
             });
-            expected.tags.retain(|token, _| state.tags.contains(token));
+            expected.tags.retain(|token, _| state.tags.contains_key(token));
             expected.model.clone_from(&state.model);
             expected.preferred = state.preferred;
             expected.version = state.version.0;
@@ -391,7 +391,7 @@ impl Expected {
                 *expected = (branch.tip, branch.forked_from, named_at.zip(branch.name), cost);
             }
             expected.hidden = state.hidden.iter().copied().collect();
-            expected.ratings.clone_from(&state.ratings);
+            expected.ratings = state.ratings.iter().filter_map(|(at, rated)| Some((*at, rated.rating?))).collect();
         }
         all
     }

@@ -123,6 +123,13 @@ pub enum RefusalReason {
     MessageExists,
     BranchNotFound,
     BranchNameTaken,
+    BranchAbandoned,
+    /// The preferred branch cannot be abandoned.
+    BranchPreferred,
+    /// What is restored is an earlier version.
+    NoEarlierVersion,
+    /// The messages of a graft follow one another.
+    NoRun,
     Empty,
     TooLong,
     Negative,
@@ -151,6 +158,7 @@ impl RefusalReason {
             Reason::NameReused => Self::NameReused,
             Reason::IdTaken => Self::IdTaken,
             Reason::Forgotten => Self::Forgotten,
+            Reason::NoRun => Self::NoRun,
             Reason::Rule(refusal) => match refusal {
                 Refusal::NotStarted => Self::NotFound,
                 Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
@@ -160,6 +168,9 @@ impl RefusalReason {
                 Refusal::MessageExists { .. } => Self::MessageExists,
                 Refusal::NoSuchBranch { .. } => Self::BranchNotFound,
                 Refusal::BranchNameTaken => Self::BranchNameTaken,
+                Refusal::BranchAbandoned { .. } => Self::BranchAbandoned,
+                Refusal::BranchPreferred { .. } => Self::BranchPreferred,
+                Refusal::NoEarlierVersion { .. } => Self::NoEarlierVersion,
                 Refusal::Empty { .. } => Self::Empty,
                 Refusal::TooLong { .. } => Self::TooLong,
                 Refusal::Negative { .. } => Self::Negative,
