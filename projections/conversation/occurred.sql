@@ -5,6 +5,7 @@ FROM (
     SELECT coalesce((
         SELECT k.version FROM conversation.conversation_mark AS k
         WHERE k.owner_id = $1 AND k.id = $2 AND k.updated_at <= $3 ORDER BY k.position DESC LIMIT 1), 0) AS version
+    OFFSET 0
 ) AS mark
 CROSS JOIN LATERAL (
     SELECT e.position, bool_and(e.kind = 'snapshot.thinned' OR e.occurred_at <= $3) OVER (ORDER BY e.version) AS by_then

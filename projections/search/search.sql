@@ -17,7 +17,7 @@ WITH found AS MATERIALIZED (
             END AS weight
         FROM search.document AS d
         WHERE d.bucket = search.bucket($1) AND ARRAY[d.owner_id] @> ARRAY[$1::uuid] AND d.words @@ $2::text::tsquery
-          AND d.position <= least($6, $23)
+          AND d.position <= least($6::bigint, $23::bigint)
     ) AS d
     WHERE $17 = 'relevance' OR $18::double precision IS NULL
        OR (weight, position, nth) < ($18, $19::bigint, $20::smallint)

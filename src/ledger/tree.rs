@@ -49,7 +49,7 @@ impl Tree {
         run.nodes.get(usize::try_from(place.depth.0 - run.first.0).ok()?).copied()
     }
 
-    /// The message above `place`; none above a root.
+    /// The message above `place`; none above a root, but in segment 0 what that goes on below in another conversation.
     pub fn parent(&self, place: Place) -> Option<Place> {
         let run = self.run(place.segment)?;
         if place.depth == run.first {
@@ -59,7 +59,7 @@ impl Tree {
         }
     }
 
-    /// Where a message below `parent` goes, and where the segment that it begins forks off, if it begins one.
+    /// Where a message below `parent` goes, and where the segment that it begins forks off, if it begins one that does.
     pub fn below(&self, parent: Option<Place>) -> (Place, Option<Place>) {
         match parent {
             Some(parent) if self.is_last(parent) => {
@@ -67,9 +67,15 @@ impl Tree {
             }
             parent => {
                 let segment = Segment(i32::try_from(self.segments.len() + 1).unwrap_or(i32::MAX));
-                (Place { segment, depth: parent.map_or(self.base, |parent| parent.depth).next() }, parent)
+                let above = parent.or_else(|| self.root());
+                (Place { segment, depth: above.map(|above| above.depth).unwrap_or_default().next() }, above)
             }
         }
+    }
+
+    /// What the roots go on below, as a place of segment 0; none where they begin anew.
+    fn root(&self) -> Option<Place> {
+        (self.base > Depth(0)).then_some(Place { segment: Segment(0), depth: self.base })
     }
 
     /// Takes a message in at `place`; `fork` is where its segment forks off, when it is the first of one that does.

@@ -207,7 +207,7 @@ impl Service {
         Ok(snapshot::of_conversation(&self.pool, actor.owner(), conversation, at, before, limit).await?)
     }
 
-    pub async fn snapshot(
+    pub async fn find_snapshot(
         &self,
         actor: Actor,
         conversation: ConversationId,

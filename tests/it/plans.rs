@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use convoledger::event::{ConversationId, MessageId, OwnerId, Role};
+use convoledger::event::{ConversationId, MessageId, OwnerId, Position, Role};
 use convoledger::ledger::{Act, AppendMessage, Below, Start};
 use convoledger::projection::{BUILT_IN, CONVERSATION, Range};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::support::postgres::fresh;
 
 /// Tables that grow with what is said. No plan reads one from end to end.
-const GROWING: [&str; 6] = ["event", "words", "message", "conversation", "usage", "entry"];
+const GROWING: [&str; 7] = ["event", "words", "message", "conversation", "branch", "usage", "entry"];
 
 #[tokio::test]
 async fn no_read_scans_a_table_that_grows() {
@@ -29,48 +29,70 @@ async fn no_read_scans_a_table_that_grows() {
     let mut connection = database.connect_as_owner().await.expect("a connection");
     sqlx::raw_sql("ANALYZE").execute(&mut connection).await.expect("statistics");
 
+    // The present, and a moment of the past.
+    for moment in [Position::LATEST, Position(last.0 / 2)] {
+        looked_up(&mut connection, owner, long, moment, last).await;
+    }
+    connection.close().await.expect("a farewell");
+}
+
+async fn looked_up(
+    connection: &mut PgConnection,
+    owner: OwnerId,
+    long: ConversationId,
+    Position(moment): Position,
+    last: Position,
+) {
     let own = format!("'{}'", owner.0);
     let at = format!("{own}, ARRAY['{}']::uuid[]", long.0);
-    let places = format!("{at}, ARRAY[1], ARRAY[7]");
+    let places = format!("{at}, ARRAY[1], ARRAY[7], {moment}");
     let listed = |sort: &str| {
-        format!("{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false, NULL", nulls(6), nulls(6))
+        format!(
+            "{own}, false, '{{}}', '{{active}}', {}'size', '{sort}', {}20, false, NULL, {moment}",
+            nulls(6),
+            nulls(6)
+        )
     };
     let everything = "false, '{}', '{active}', NULL, NULL, NULL, NULL, NULL, NULL";
     let costs = |filtered: bool, from: &str, cut: &str| {
-        format!("{own}, {everything}, {filtered}, {from}, NULL, {cut}, 'Europe/Berlin', '{{day,model}}', 10001, NULL")
+        format!(
+            "{own}, {everything}, {filtered}, {from}, NULL, {cut}, 'Europe/Berlin', '{{day,model}}', 10001, NULL, \
+             {moment}, {from}, NULL"
+        )
     };
     let quarter = "'{2025-06-15 15:00:01Z}', '{2025-06-15 15:15:00Z}'";
     let audited = format!("{own}, NULL, NULL, NULL, false, '2999-01-01', 1000, 51");
     for (statement, arguments) in [
-        ("projections/conversation/get.sql", at.clone()),
+        ("projections/conversation/get.sql", format!("{at}, {moment}")),
         ("projections/conversation/list.sql", listed("time down")),
         ("projections/conversation/list.sql", listed("time up")),
         ("projections/conversation/list.sql", listed("weight down")),
-        ("projections/conversation/branches.sql", at.clone()),
-        ("projections/conversation/branch.sql", format!("{at}, ARRAY[1]")),
-        ("projections/conversation/branch_costs.sql", format!("{at}, ARRAY[1]")),
-        ("projections/conversation/page.sql", format!("{own}, '{}', 1, 1000, NULL, 50, NULL", long.0)),
-        ("projections/conversation/messages.sql", at.clone()),
+        ("projections/conversation/branches.sql", format!("{at}, {moment}")),
+        ("projections/conversation/branch.sql", format!("{at}, ARRAY[1], {moment}")),
+        ("projections/conversation/branch_costs.sql", format!("{at}, ARRAY[1], {moment}")),
+        ("projections/conversation/page.sql", format!("{own}, '{}', 1, 1000, NULL, 50, NULL, {moment}", long.0)),
+        ("projections/conversation/snapshots.sql", format!("{own}, '{}', {moment}, {moment}, 50, NULL", long.0)),
+        ("projections/conversation/occurred.sql", format!("{own}, '{}', '2025-06-15 12:00Z'", long.0)),
+        ("projections/conversation/messages.sql", format!("{at}, {moment}")),
         ("projections/conversation/places.sql", places.clone()),
         ("projections/conversation/children.sql", places),
         ("projections/usage/costs.sql", costs(false, "'2025-06-15 12:00Z'", "'{}', '{}'")),
         ("projections/usage/costs.sql", costs(true, "'2025-06-15 15:15Z'", quarter)),
         ("projections/audit/list.sql", audited.clone()),
         ("projections/audit/list_of_stream.sql", format!("{audited}, '{}'", long.0)),
-        ("src/view/sql/events_of_owner.sql", format!("{own}, {}, NULL, 50", last.0 / 2)),
-        ("src/view/sql/events_of_stream.sql", format!("{own}, {}, NULL, 50, '{}'", last.0 / 2, long.0)),
+        ("src/view/sql/events_of_owner.sql", format!("{own}, {}, NULL, 50, {moment}", last.0 / 2)),
+        ("src/view/sql/events_of_stream.sql", format!("{own}, {}, NULL, 50, {moment}, '{}'", last.0 / 2, long.0)),
         ("src/view/sql/events_by_id.sql", at.clone()),
         ("src/view/sql/events_at.sql", format!("{own}, ARRAY[1, 2]")),
     ] {
         for mode in ["force_custom_plan", "force_generic_plan"] {
-            let plan = plan(&mut connection, statement, &arguments, mode).await;
+            let plan = plan(connection, statement, &arguments, mode).await;
             for table in GROWING {
                 assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{statement}, {mode}:\n{plan}");
             }
             assert!(!plan.contains("JIT"), "{statement}, {mode}: dearer to compile than to run\n{plan}");
         }
     }
-    connection.close().await.expect("a farewell");
 }
 
 #[tokio::test]
@@ -105,7 +127,7 @@ async fn costs_of_a_cut_quarter_look_its_messages_up_though_the_log_has_no_stati
     let mut connection = database.connect_as_owner().await.expect("a connection");
     let arguments = format!(
         "'{}', false, '{{}}', '{{active}}', {}true, NULL, NULL, '{{2025-06-15 15:00:01Z}}', '{{2025-06-15 15:15:00Z}}', \
-         'UTC', '{{}}', 10001, NULL",
+         'UTC', '{{}}', 10001, NULL, 9223372036854775807, NULL, NULL",
         owner.0,
         nulls(6)
     );

@@ -134,6 +134,6 @@ pub async fn one(
     id: EventId,
     at: Position,
 ) -> Result<Option<Snapshot>> {
-    let row = asker.service.snapshot(asker.actor, conversation, id, at).await.map_err(|error| trouble(&error))?;
+    let row = asker.service.find_snapshot(asker.actor, conversation, id, at).await.map_err(|error| trouble(&error))?;
     Ok(row.map(Snapshot))
 }

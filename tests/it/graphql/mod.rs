@@ -1,5 +1,6 @@
 //! The GraphQL surface, over HTTP, against the real schema and a real Postgres.
 
+mod as_of;
 mod flow;
 mod isolation;
 mod schema;
