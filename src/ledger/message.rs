@@ -194,12 +194,11 @@ pub(super) fn rate(
 pub(super) fn appended(state: &mut Conversation, appended: &MessageAppended) {
     state.tree.insert(Node { message: appended.id, role: appended.role }, appended.place, appended.fork);
     let tip = Some(appended.place);
-    match state.branches.get_mut(appended.branch.index()) {
-        Some(branch) => branch.tip = tip,
-        None => {
-            let forked_from = state.tree.parent(appended.place);
-            state.branches.push(Branch { tip, forked_from, ..Branch::default() });
-        }
+    if let Some(branch) = state.branches.get_mut(appended.branch.index()) {
+        branch.tip = tip;
+    } else {
+        let forked_from = state.tree.parent(appended.place);
+        state.branches.push(Branch { tip, forked_from, ..Branch::default() });
     }
     state.totals.add(appended.cost_usd, appended.usage.as_ref());
 }

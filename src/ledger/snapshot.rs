@@ -206,7 +206,7 @@ mod tests {
     fn costing(name: u8, cents: i64, tokens: u64) -> Act {
         let usage = Some(Usage { input: Some(tokens), ..Usage::default() });
         let cost_usd = Some(Decimal::new(cents, 2));
-        Act::Append(AppendMessage { cost_usd, usage, ..AppendMessage::text(id(name), Role::Assistant, "") })
+        Act::Append(AppendMessage { usage, cost_usd, ..AppendMessage::text(id(name), Role::Assistant, "") })
     }
 
     fn kinds(events: &[Event]) -> Vec<&'static str> {

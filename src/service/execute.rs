@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::{Actor, Service, Trouble, seal};
 use crate::database::within;
-use crate::event::{BranchNumber, CommandId, ConversationId, Event, MessageId, OwnerId, Position, Private, Version};
+use crate::event::{
+    BranchNumber, CommandId, ConversationId, Event, EventId, MessageId, OwnerId, Position, Private, Trigger, Version,
+};
 use crate::ledger::{Circumstances, Command, Conversation, Happened, Refusal, decide_all};
 use crate::log::{Answer, Append, Expected, Recorded, Target};
 use crate::random;
@@ -53,8 +55,10 @@ pub struct Done {
     pub message: Option<MessageId>,
     /// The branch that was created, or on which the message is.
     pub branch: Option<BranchNumber>,
-    /// How many messages were appended.
-    pub messages: u64,
+    /// The messages that were appended.
+    pub messages: Vec<MessageId>,
+    /// The snapshot that was asked for.
+    pub snapshot: Option<EventId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -249,15 +253,17 @@ fn done<'a>(
     version: Version,
     events: impl Iterator<Item = &'a Event>,
 ) -> Done {
-    let mut done = Done { conversation, position, version, message: None, branch: None, messages: 0 };
+    let mut done =
+        Done { conversation, position, version, message: None, branch: None, messages: Vec::new(), snapshot: None };
     for event in events {
         match event {
             Event::MessageAppended(appended) => {
                 done.message = Some(appended.id);
-                done.messages += 1;
+                done.messages.push(appended.id);
                 done.branch = Some(appended.branch);
             }
             Event::BranchCreated(created) => done.branch = Some(created.branch),
+            Event::SnapshotTaken(taken) if taken.trigger == Trigger::Manual => done.snapshot = Some(taken.id),
             _ => {}
         }
     }

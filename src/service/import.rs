@@ -44,7 +44,7 @@ impl Service {
             let script = Arc::clone(&script);
             let plan = Box::new(move |state: &mut Conversation, circumstances: &_| script.next(state, circumstances));
             match self.carry_out(actor, conversation, plan, None, None).await? {
-                Outcome::Done(done) => appended += done.messages,
+                Outcome::Done(done) => appended += done.messages.len() as u64,
                 Outcome::AlreadyDone(_) => break,
                 Outcome::Refused(reason) => return Ok(Imported::Refused(reason)),
                 Outcome::Stale { .. } => return Err(Trouble::Internal("an import expects no version".into())),

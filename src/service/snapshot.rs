@@ -135,13 +135,12 @@ impl Service {
 
     /// What the snapshots that an order of `owner`'s may take by itself need to be told.
     pub(super) async fn automatic(&self, owner: OwnerId) -> Result<Automatic, Trouble> {
-        let policy = match self.policies.known.get(&owner) {
-            Some(policy) => policy,
-            None => {
-                let policy = self.account(owner).await?.snapshots;
-                self.policies.known.insert(owner, policy);
-                policy
-            }
+        let policy = if let Some(policy) = self.policies.known.get(&owner) {
+            policy
+        } else {
+            let policy = self.account(owner).await?.snapshots;
+            self.policies.known.insert(owner, policy);
+            policy
         };
         Ok(Automatic { policy, id: EventId(random::id()) })
     }

@@ -28,6 +28,8 @@ pub struct StartConversationInput {
     pub tags: Option<Vec<String>>,
     pub model: Option<String>,
     pub provider: Option<String>,
+    /// Goes on below this message of another conversation.
+    pub from_message_id: Option<ID>,
     pub occurred_at: Option<DateTime<Utc>>,
     pub client_mutation_id: Option<String>,
 }
@@ -41,6 +43,8 @@ inputs! {
         parent_id: Option<ID>,
         /// Said at the tip of this branch. Without `parentId` and `branchId`: of the preferred one.
         branch_id: Option<ID>,
+        /// Said at the tips of all these branches, each time as a message of its own.
+        branch_ids: Option<Vec<ID>>,
         /// A UUID of the caller's choice.
         id: Option<ID>,
         role: Role,
@@ -74,4 +78,32 @@ inputs! {
     SwitchModelInput { conversation_id: ID, model: String, provider: Option<String> }
     CreateBranchInput { conversation_id: ID, from_message_id: ID, name: String }
     RenameBranchInput { id: ID, name: String }
+    ChooseBranchInput {
+        /// The branch that was found better.
+        id: ID,
+        /// Those that it was compared with.
+        over: Vec<ID>,
+    }
+    /// A run of messages of one path, which is repeated in a conversation.
+    GraftMessagesInput {
+        conversation_id: ID,
+        /// Repeated below this message.
+        parent_id: Option<ID>,
+        /// Repeated at the tip of this branch. Without `parentId` and `branchId`: of the preferred one.
+        branch_id: Option<ID>,
+        /// The first message of the run.
+        from_message_id: ID,
+        /// The last message of the run, the first one or below it.
+        to_message_id: ID,
+    }
+    RestoreToInput { conversation_id: ID, version: i32 }
+    /// When snapshots are taken by themselves. What is left out, the account's settings say, or the defaults.
+    ConfigureSnapshotsInput {
+        conversation_id: ID,
+        auto_hourly: Option<bool>,
+        before_change: Option<bool>,
+        cost_limit_usd: Option<Decimal>,
+        /// Of input and output together.
+        token_limit: Option<BigInt>,
+    }
 }

@@ -5,20 +5,24 @@ use async_graphql::{Context, ID, Object, Result, Value};
 use super::asker::{Asker, bad_input, problem, trouble};
 use super::id::{Name, chosen};
 use super::input::{
-    AppendMessageInput, CreateBranchInput, EditMessageInput, RateMessageInput, RenameBranchInput, SetTitleInput,
-    StartConversationInput, SwitchModelInput, TagsInput, TargetInput,
+    AppendMessageInput, ChooseBranchInput, ConfigureSnapshotsInput, CreateBranchInput, EditMessageInput,
+    GraftMessagesInput, RateMessageInput, RenameBranchInput, RestoreToInput, SetTitleInput, StartConversationInput,
+    SwitchModelInput, TagsInput, TargetInput,
 };
 use super::part;
 use super::payload::{
     AppendMessagePayload, Became, BranchPayload, ConversationPayload, MessagePayload, Refused, Stale,
     StartConversationPayload,
 };
-use crate::event::{ConversationId, MessageId, Version};
+use crate::event::{Ancestor, ConversationId, MessageId, SnapshotPolicy, Version};
 use crate::ledger::{Act, AppendMessage, Below, Command, CreateBranch, EditMessage, Start};
 use crate::random;
-use crate::service::{Done, Named, Order, Outcome};
+use crate::service::{Done, Named, Order, Outcome, Run};
 
 pub struct Mutation;
+
+/// Branches that one message is said on at once.
+const BRANCHES_MAX: usize = 20;
 
 #[Object]
 impl Mutation {
@@ -31,7 +35,14 @@ impl Mutation {
         let owner = asker.actor.owner();
         let of = |name| if let Name::Conversation(owner, id) = name { Some((owner, id.0)) } else { None };
         let id = input.id.as_ref().map(|id| chosen(id, of, owner)).transpose().map_err(problem)?;
-        let start = Start { model: input.model, provider: input.provider, ..Start::default() };
+        let from = match &input.from_message_id {
+            None => None,
+            Some(message) => match ancestor(&asker, message).await? {
+                None => return Ok(StartConversationPayload::Refused(Refused::not_found("message"))),
+                from => from,
+            },
+        };
+        let start = Start { from, model: input.model, provider: input.provider, ..Start::default() };
         let tags = asker.service.tags(asker.actor, &input.tags.unwrap_or_default()).await;
         let tags = tags.map_err(|error| trouble(&error))?;
         let acts = std::iter::once(Act::Start(start))
@@ -56,19 +67,16 @@ impl Mutation {
         }
         let of = |name| if let Name::Message(owner, id) = name { Some((owner, id.0)) } else { None };
         let id = input.id.as_ref().map(|id| chosen(id, of, owner)).transpose().map_err(problem)?;
-        let below = match (input.parent_id, input.branch_id) {
-            (None, None) => Below::Preferred,
-            (Some(parent), None) => Below::Message(Name::message(&parent).map_err(problem)?.1),
-            (None, Some(branch)) => match Name::branch(&branch).map_err(problem)? {
-                (whose, of, number) if whose == owner && of == conversation => Below::Branch(number),
-                _ => return Ok(AppendMessagePayload::Refused(Refused::not_found("branch of this conversation"))),
-            },
-            (Some(_), Some(_)) => return Err(bad_input("give `parentId` or `branchId`, not both")),
+        let Some(below) = places(&asker, conversation, input.parent_id, input.branch_id, input.branch_ids)? else {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("branch of this conversation")));
         };
+        if id.is_some() && below.len() != 1 {
+            return Err(bad_input("`id` is of one message; leave it out to say it on several branches"));
+        }
         let latency_ms = input.latency_ms.map(|ms| u64::try_from(ms.0)).transpose();
         let append = AppendMessage {
             id: MessageId(id.unwrap_or_else(random::id)),
-            below,
+            below: Below::Preferred,
             role: input.role.into(),
             parts: part::read(input.text, input.parts)?,
             model: input.model,
@@ -79,9 +87,15 @@ impl Mutation {
             finish_reason: input.finish_reason,
             verbatim: input.verbatim,
         };
-        let command = Command { occurred_at: input.occurred_at, act: Act::Append(append) };
-        let order = one(context, conversation, command, client_mutation_id.clone(), input.expected_version)?;
-        let became = carry_out(&asker, order, |done| done.message).await?;
+        let messages = below.into_iter().enumerate().map(|(nth, below)| {
+            let id = if nth == 0 { append.id } else { MessageId(random::id()) };
+            Act::Append(AppendMessage { id, below, ..append.clone() })
+        });
+        let occurred_at = input.occurred_at;
+        let commands = messages.map(|act| Command { occurred_at, act }).collect();
+        let named = named(context, client_mutation_id.clone())?;
+        let order = Order { conversation, commands, named, expected: input.expected_version.map(Version) };
+        let became = carry_out(&asker, order, appended).await?;
         Ok(AppendMessagePayload::of(became, client_mutation_id))
     }
 
@@ -93,7 +107,7 @@ impl Mutation {
         let edit = EditMessage { id: MessageId(random::id()), message, parts: part::read(input.text, input.parts)? };
         let command = Command { occurred_at: input.occurred_at, act: Act::Edit(edit) };
         let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
-        let became = carry_out(&asker, order, |done| done.message).await?;
+        let became = carry_out(&asker, order, appended).await?;
         Ok(AppendMessagePayload::of(became, input.client_mutation_id))
     }
 
@@ -186,6 +200,126 @@ impl Mutation {
     async fn prefer_branch(&self, context: &Context<'_>, input: TargetInput) -> Result<BranchPayload> {
         on_branch(context, input, |branch| Act::PreferBranch { branch }).await
     }
+
+    /// Gives it up. It can be taken up again.
+    async fn abandon_branch(&self, context: &Context<'_>, input: TargetInput) -> Result<BranchPayload> {
+        on_branch(context, input, |branch| Act::AbandonBranch { branch }).await
+    }
+
+    async fn resume_branch(&self, context: &Context<'_>, input: TargetInput) -> Result<BranchPayload> {
+        on_branch(context, input, |branch| Act::ResumeBranch { branch }).await
+    }
+
+    /// Records that it was found better than others, and prefers it.
+    async fn choose_branch(&self, context: &Context<'_>, input: ChooseBranchInput) -> Result<BranchPayload> {
+        let ChooseBranchInput { id, over, client_mutation_id, expected_version } = input;
+        let (owner, conversation, _) = Name::branch(&id).map_err(problem)?;
+        let mut others = Vec::with_capacity(over.len());
+        for other in &over {
+            match Name::branch(other).map_err(problem)? {
+                (whose, of, number) if whose == owner && of == conversation => others.push(number),
+                _ => return Ok(BranchPayload::Refused(Refused::not_found("branch of this conversation"))),
+            }
+        }
+        let target = TargetInput { id, client_mutation_id, expected_version };
+        on_branch(context, target, |branch| Act::ChooseBranch { branch, over: others }).await
+    }
+
+    /// Repeats a run of messages of the same or another conversation, without saying their words again.
+    async fn graft_messages(&self, context: &Context<'_>, input: GraftMessagesInput) -> Result<AppendMessagePayload> {
+        let asker = Asker::of(context);
+        let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
+        let (source, from) = Name::message(&input.from_message_id).map_err(problem)?;
+        let (other, to) = Name::message(&input.to_message_id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("conversation")));
+        }
+        if !asker.may_see(source) || !asker.may_see(other) {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("message")));
+        }
+        let onto = places(&asker, conversation, input.parent_id, input.branch_id, None)?;
+        let Some(onto) = onto.and_then(|onto| onto.first().copied()) else {
+            return Ok(AppendMessagePayload::Refused(Refused::not_found("branch of this conversation")));
+        };
+        let named = named(context, input.client_mutation_id.clone())?;
+        let expected = input.expected_version.map(Version);
+        let outcome = asker.service.graft(asker.actor, conversation, onto, Run { from, to }, named, expected).await;
+        let became = became(conversation, outcome.map_err(|error| trouble(&error))?, appended)?;
+        Ok(AppendMessagePayload::of(became, input.client_mutation_id))
+    }
+
+    /// Makes a conversation what it was at an earlier version. What came after stays in its history, and it can be
+    /// brought back to that as well.
+    async fn restore_to(&self, context: &Context<'_>, input: RestoreToInput) -> Result<ConversationPayload> {
+        let asker = Asker::of(context);
+        let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(ConversationPayload::Refused(Refused::not_found("conversation")));
+        }
+        let named = named(context, input.client_mutation_id.clone())?;
+        let (to, expected) = (Version(input.version), input.expected_version.map(Version));
+        let outcome = asker.service.restore(asker.actor, conversation, to, named, expected).await;
+        let outcome = outcome.map_err(|error| trouble(&error))?;
+        let became = became(conversation, outcome, |done| Some(done.conversation))?;
+        Ok(ConversationPayload::of(became, input.client_mutation_id))
+    }
+
+    async fn configure_snapshots(
+        &self,
+        context: &Context<'_>,
+        input: ConfigureSnapshotsInput,
+    ) -> Result<ConversationPayload> {
+        let token_limit = input.token_limit.map(|limit| u64::try_from(limit.0)).transpose();
+        let policy = SnapshotPolicy {
+            auto_hourly: input.auto_hourly,
+            before_change: input.before_change,
+            cost_limit_usd: input.cost_limit_usd.map(|limit| limit.0),
+            token_limit: token_limit.map_err(|_| bad_input("`tokenLimit` is negative"))?,
+        };
+        let ConfigureSnapshotsInput { conversation_id: id, client_mutation_id, expected_version, .. } = input;
+        let target = TargetInput { id, client_mutation_id, expected_version };
+        on_conversation(context, target, Act::ConfigureSnapshots(policy)).await
+    }
+}
+
+/// Where in a conversation something is said; none when a branch is not one of the conversation's.
+fn places(
+    asker: &Asker<'_>,
+    conversation: ConversationId,
+    parent: Option<ID>,
+    branch: Option<ID>,
+    branches: Option<Vec<ID>>,
+) -> Result<Option<Vec<Below>>> {
+    let branches = match (parent, branch, branches) {
+        (None, None, None) => return Ok(Some(vec![Below::Preferred])),
+        (Some(parent), None, None) => {
+            return Ok(Some(vec![Below::Message(Name::message(&parent).map_err(problem)?.1)]));
+        }
+        (None, Some(branch), None) => vec![branch],
+        (None, None, Some(branches)) if !branches.is_empty() && branches.len() <= BRANCHES_MAX => branches,
+        (None, None, Some(_)) => return Err(bad_input(format!("`branchIds` takes 1 to {BRANCHES_MAX} branches"))),
+        _ => return Err(bad_input("give one of `parentId`, `branchId` and `branchIds`")),
+    };
+    let mut below = Vec::with_capacity(branches.len());
+    for branch in &branches {
+        match Name::branch(branch).map_err(problem)? {
+            (whose, of, number) if asker.may_see(whose) && of == conversation => below.push(Below::Branch(number)),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(below))
+}
+
+async fn ancestor(asker: &Asker<'_>, message: &ID) -> Result<Option<Ancestor>> {
+    let (whose, message) = Name::message(message).map_err(problem)?;
+    if !asker.may_see(whose) {
+        return Ok(None);
+    }
+    asker.service.ancestor(asker.actor, message).await.map_err(|error| trouble(&error))
+}
+
+fn appended(done: &Done) -> Option<Vec<MessageId>> {
+    Some(done.messages.clone()).filter(|messages| !messages.is_empty())
 }
 
 async fn on_conversation(context: &Context<'_>, input: TargetInput, act: Act) -> Result<ConversationPayload> {
@@ -210,7 +344,7 @@ async fn on_message(
     };
     let command = act(message).into();
     let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
-    let became = carry_out(&asker, order, |_| Some(message)).await?;
+    let became = carry_out(&asker, order, |_| Some(vec![message])).await?;
     Ok(MessagePayload::of(became, input.client_mutation_id))
 }
 
@@ -287,6 +421,14 @@ async fn carry_out<Key>(
 ) -> Result<Became<Key>> {
     let conversation = order.conversation;
     let outcome = asker.service.execute(asker.actor, order).await.map_err(|error| trouble(&error))?;
+    became(conversation, outcome, key)
+}
+
+fn became<Key>(
+    conversation: ConversationId,
+    outcome: Outcome,
+    key: impl FnOnce(&Done) -> Option<Key>,
+) -> Result<Became<Key>> {
     let nameless = || bad_input("this clientMutationId was used for a command of another kind; choose another one");
     Ok(match outcome {
         Outcome::Done(done) => Became::Done(key(&done).ok_or_else(nameless)?, done.position),

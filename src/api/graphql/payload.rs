@@ -1,6 +1,7 @@
 //! What a mutation answers: an expected outcome is data, never an error.
 
 use async_graphql::{Context, Enum, Object, Result, SimpleObject, Union};
+use futures::future::try_join_all;
 
 use super::asker::{Asker, trouble};
 use super::branch::{self, Branch};
@@ -26,7 +27,8 @@ fn unseen<T>(what: &str) -> Result<T> {
 }
 
 macro_rules! outcomes {
-    ($($done:ident, $already:ident: $field:ident -> $node:ident, $key:ty, $load:expr, $what:literal);* $(;)?) => {$(
+    ($($done:ident, $already:ident: $field:ident -> $node:ident, $key:ty, $load:expr, $what:literal
+        $(, $(#[$doc:meta])* $all:ident -> $nodes:ty, $load_all:expr)?);* $(;)?) => {$(
         #[derive(Clone)]
         pub struct $done { key: $key, position: Position, client_mutation_id: Option<String> }
         /// The same command again, with its first answer; or what is asked for is so already.
@@ -37,8 +39,14 @@ macro_rules! outcomes {
         impl $done {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
                 let asker = seen(context, self.position).await?;
-                match $load(&asker, self.key, Position::LATEST).await? { Some(node) => Ok(node), None => unseen($what) }
+                match $load(&asker, &self.key).await? { Some(node) => Ok(node), None => unseen($what) }
             }
+            $(
+                $(#[$doc])*
+                async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
+                    $load_all(&seen(context, self.position).await?, &self.key).await
+                }
+            )?
             async fn position(&self) -> BigInt {
                 self.position.into()
             }
@@ -51,8 +59,14 @@ macro_rules! outcomes {
         impl $already {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
                 let asker = seen(context, self.position).await?;
-                match $load(&asker, self.key, Position::LATEST).await? { Some(node) => Ok(node), None => unseen($what) }
+                match $load(&asker, &self.key).await? { Some(node) => Ok(node), None => unseen($what) }
             }
+            $(
+                $(#[$doc])*
+                async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
+                    $load_all(&seen(context, self.position).await?, &self.key).await
+                }
+            )?
             async fn position(&self) -> BigInt {
                 self.position.into()
             }
@@ -65,11 +79,30 @@ macro_rules! outcomes {
 
 outcomes!(
     ConversationDone, ConversationAlreadyDone: conversation -> Conversation, ConversationId,
-        conversation::one, "the conversation";
-    MessageDone, MessageAlreadyDone: message -> Message, MessageId, message::one, "the message";
-    BranchDone, BranchAlreadyDone: branch -> Branch, (ConversationId, BranchNumber),
-        branch::one, "the branch";
+        conversation, "the conversation";
+    MessageDone, MessageAlreadyDone: message -> Message, Vec<MessageId>, last_message, "the message",
+        /// All messages that the command is about, in order. `message` is the last of them.
+        messages -> Vec<Message>, all_messages;
+    BranchDone, BranchAlreadyDone: branch -> Branch, (ConversationId, BranchNumber), branch, "the branch";
 );
+
+async fn conversation(asker: &Asker<'_>, id: &ConversationId) -> Result<Option<Conversation>> {
+    conversation::one(asker, *id, Position::LATEST).await
+}
+
+async fn last_message(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Option<Message>> {
+    let Some(last) = ids.last() else { return Ok(None) };
+    message::one(asker, *last, Position::LATEST).await
+}
+
+async fn all_messages(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Vec<Message>> {
+    let messages = try_join_all(ids.iter().map(|id| message::one(asker, *id, Position::LATEST))).await?;
+    messages.into_iter().collect::<Option<Vec<_>>>().map_or_else(|| unseen("the messages"), Ok)
+}
+
+async fn branch(asker: &Asker<'_>, key: &(ConversationId, BranchNumber)) -> Result<Option<Branch>> {
+    branch::one(asker, *key, Position::LATEST).await
+}
 
 /// The conversation has another version than `expectedVersion`.
 #[derive(Clone)]
@@ -228,7 +261,7 @@ macro_rules! become_payload {
 become_payload!(
     StartConversationPayload, ConversationId: ConversationDone, ConversationAlreadyDone;
     ConversationPayload, ConversationId: ConversationDone, ConversationAlreadyDone;
-    AppendMessagePayload, MessageId: MessageDone, MessageAlreadyDone;
-    MessagePayload, MessageId: MessageDone, MessageAlreadyDone;
+    AppendMessagePayload, Vec<MessageId>: MessageDone, MessageAlreadyDone;
+    MessagePayload, Vec<MessageId>: MessageDone, MessageAlreadyDone;
     BranchPayload, (ConversationId, BranchNumber): BranchDone, BranchAlreadyDone;
 );

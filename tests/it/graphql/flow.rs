@@ -174,7 +174,9 @@ async fn every_switch_turns_on_and_off() {
     let events = ann.get("{ events { totalCount nodes { kind words } } }", json!({})).await;
     let kinds: Vec<&str> =
         events["events"]["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["kind"].as_str()).collect();
-    assert_eq!(kinds.len(), 22, "{kinds:?}");
+    assert_eq!(kinds.len(), 23, "{kinds:?}");
+    let switched = kinds.iter().position(|kind| *kind == "model.switched").expect("it was");
+    assert_eq!(kinds[switched - 1], "snapshot.taken");
     assert_eq!(&kinds[..2], ["subject_key.created", "account.registered"]);
 }
 

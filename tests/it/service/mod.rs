@@ -6,4 +6,5 @@ mod opened;
 mod progress;
 mod racing;
 mod scan;
+mod travel;
 mod watch;
