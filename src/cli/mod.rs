@@ -14,6 +14,7 @@ mod output;
 mod projections;
 mod rebuild;
 mod serve;
+mod snapshots;
 mod token;
 mod verify;
 
@@ -63,6 +64,7 @@ enum Command {
     Token(token::TokenCommand),
     Projections(projections::Projections),
     Rebuild(rebuild::RebuildCommand),
+    Snapshots(snapshots::Snapshots),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -84,6 +86,7 @@ impl Cli {
             Command::Token(token) => token.run(place).await,
             Command::Projections(projections) => projections.run(place).await,
             Command::Rebuild(rebuild) => rebuild.run(place).await,
+            Command::Snapshots(snapshots) => snapshots.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Place;
 use super::output::{LogStyle, say};
+use super::snapshots::Keep;
 use crate::api;
 use crate::database::Role;
 use crate::service::Service;
@@ -36,6 +37,8 @@ pub(super) struct Serve {
     /// How logs are written
     #[arg(long, value_name = "STYLE", value_enum, default_value = "text")]
     pub log: LogStyle,
+    #[command(flatten)]
+    keep: Keep,
 }
 
 impl Serve {
@@ -48,7 +51,14 @@ impl Serve {
         let house = place.open(Role::Serve).await?;
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
         house.service.renew_views();
+        let thinning = self.keep.retention().map(|retention| {
+            let service = house.service.clone();
+            tokio::spawn(async move { service.keep_thin(retention).await })
+        });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
+        if let Some(thinning) = thinning {
+            thinning.abort();
+        }
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

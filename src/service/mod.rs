@@ -14,6 +14,7 @@ mod search;
 mod skip;
 mod snapshot;
 mod state;
+mod thin;
 mod watch;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
 pub use snapshot::ConfigureError;
+pub use thin::Thinned;
 pub use watch::Watched;
 
 use crate::account::Accounts;

@@ -1,4 +1,4 @@
-//! Going back: restoring a conversation, and keeping its snapshots.
+//! Going back: restoring a conversation, and settling when its snapshots are taken.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,7 @@ use crate::event::{
     CommandId, ConversationId, Event, EventId, OwnerId, Position, Private, SnapshotPolicy, StreamId, Version,
 };
 use crate::ledger::account::{self, Account};
-use crate::ledger::retention::{Aged, Retention, thinned};
-use crate::ledger::{Act, Automatic, Happened, Refusal, Restore, Snapshot};
+use crate::ledger::{Act, Automatic, Happened, Refusal, Restore};
 use crate::log::{Answer, Append, Expected, Target};
 use crate::random;
 
@@ -74,21 +73,6 @@ impl Service {
         let Some(recorded) = found.first() else { return Ok(None) };
         let Event::SnapshotTaken(taken) = recorded.event()? else { return Ok(None) };
         Ok(Some((recorded.fact.stream.into(), taken.version)))
-    }
-
-    /// Lets go of the snapshots of a conversation that `retention` keeps no longer.
-    pub async fn thin(
-        &self,
-        actor: Actor,
-        conversation: ConversationId,
-        retention: &Retention,
-    ) -> Result<Outcome, Trouble> {
-        let state = self.fold(actor.owner(), conversation, None).await?;
-        let aged = |snapshot: &Snapshot| -> Aged { (snapshot.id, snapshot.taken_at, snapshot.trigger) };
-        let kept: Vec<Aged> = state.snapshots.kept.iter().map(aged).collect();
-        let snapshots = thinned(retention, self.clock.now(), &kept);
-        let commands = vec![Act::ThinSnapshots { snapshots }.into()];
-        self.execute(actor, Order { conversation, commands, named: None, expected: None }).await
     }
 
     /// Settles when snapshots are taken by themselves in all conversations of an account that say nothing else. The

@@ -73,21 +73,60 @@ async fn read(
     Ok(Page { rows: page, has_next, has_previous: before != Position::LATEST, total })
 }
 
-fn snapshot(conversation: ConversationId, row: &PgRow) -> Result<SnapshotRow, sqlx::Error> {
-    let trigger = match row.try_get("trigger")? {
+/// The labels of one conversation, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    pub owner: OwnerId,
+    pub conversation: ConversationId,
+    pub labels: Vec<(EventId, DateTime<Utc>, Trigger)>,
+}
+
+/// Conversations, whoever's, that have more than one label, the oldest put there before `time`: the next `limit` behind
+/// `after`.
+pub async fn aged(
+    pool: &PgPool,
+    time: DateTime<Utc>,
+    (owner, conversation): (OwnerId, ConversationId),
+    limit: u32,
+) -> Result<Vec<Labels>, sqlx::Error> {
+    let query = sqlx::query(include_str!("../../projections/conversation/aged.sql"))
+        .bind(time)
+        .bind(owner.0)
+        .bind(conversation.0)
+        .bind(i64::from(limit));
+    query.fetch_all(pool).await?.iter().map(labels).collect()
+}
+
+fn labels(row: &PgRow) -> Result<Labels, sqlx::Error> {
+    let ids: Vec<Uuid> = row.try_get("ids")?;
+    let times: Vec<DateTime<Utc>> = row.try_get("taken_at")?;
+    let triggers: Vec<String> = row.try_get("triggers")?;
+    let label = |((id, taken_at), trigger)| Ok((EventId(id), taken_at, self::trigger(&trigger)?));
+    Ok(Labels {
+        owner: OwnerId(row.try_get("owner_id")?),
+        conversation: ConversationId(row.try_get("conversation_id")?),
+        labels: ids.into_iter().zip(times).zip(triggers).map(label).collect::<Result<_, sqlx::Error>>()?,
+    })
+}
+
+fn trigger(name: &str) -> Result<Trigger, sqlx::Error> {
+    Ok(match name {
         "auto_hourly" => Trigger::AutoHourly,
         "before_change" => Trigger::BeforeChange,
         "manual" => Trigger::Manual,
         "cost_limit" => Trigger::CostLimit,
         "token_limit" => Trigger::TokenLimit,
         other => return Err(unexpected(format!("a snapshot was triggered by `{other}`"))),
-    };
+    })
+}
+
+fn snapshot(conversation: ConversationId, row: &PgRow) -> Result<SnapshotRow, sqlx::Error> {
     Ok(SnapshotRow {
         conversation,
         id: EventId(row.try_get("id")?),
         position: Position(row.try_get("position")?),
         version: Version(row.try_get("version")?),
-        trigger,
+        trigger: trigger(row.try_get("trigger")?)?,
         taken_at: row.try_get("taken_at")?,
     })
 }

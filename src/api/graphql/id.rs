@@ -97,6 +97,7 @@ expecting!(
     conversation, Conversation(id: ConversationId), "conversation";
     message, Message(id: MessageId), "message";
     branch, Branch(id: ConversationId, number: BranchNumber), "branch";
+    snapshot, Snapshot(id: EventId), "snapshot";
 );
 
 impl Name {

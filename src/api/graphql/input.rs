@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::message::{Rating, Role, UsageInput};
 use super::part::PartInput;
 use super::scalar::{BigInt, Decimal};
+use super::snapshot::FileAction;
 
 macro_rules! inputs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {$(
@@ -32,6 +33,15 @@ pub struct StartConversationInput {
     pub from_message_id: Option<ID>,
     pub occurred_at: Option<DateTime<Utc>>,
     pub client_mutation_id: Option<String>,
+}
+
+/// A file that changed. The ledger holds that it did, not the file.
+#[derive(InputObject)]
+pub struct SnapshotFileInput {
+    pub path: String,
+    /// Of its sealed content: 64 hex digits. A digest of the content itself would tell who guesses it that he is right.
+    pub digest: String,
+    pub action: FileAction,
 }
 
 inputs! {
@@ -97,9 +107,17 @@ inputs! {
         to_message_id: ID,
     }
     RestoreToInput { conversation_id: ID, version: i32 }
+    TakeSnapshotInput {
+        conversation_id: ID,
+        /// What it is to be found by.
+        label: Option<String>,
+        /// Files that changed since the snapshot before.
+        files: Option<Vec<SnapshotFileInput>>,
+    }
     /// When snapshots are taken by themselves. What is left out, the account's settings say, or the defaults.
     ConfigureSnapshotsInput {
-        conversation_id: ID,
+        /// Without one: in all conversations of the asker's that say nothing else.
+        conversation_id: Option<ID>,
         auto_hourly: Option<bool>,
         before_change: Option<bool>,
         cost_limit_usd: Option<Decimal>,

@@ -6,18 +6,18 @@ use super::asker::{Asker, bad_input, problem, trouble};
 use super::id::{Name, chosen};
 use super::input::{
     AppendMessageInput, ChooseBranchInput, ConfigureSnapshotsInput, CreateBranchInput, EditMessageInput,
-    GraftMessagesInput, RateMessageInput, RenameBranchInput, RestoreToInput, SetTitleInput, StartConversationInput,
-    SwitchModelInput, TagsInput, TargetInput,
+    GraftMessagesInput, RateMessageInput, RenameBranchInput, RestoreToInput, SetTitleInput, SnapshotFileInput,
+    StartConversationInput, SwitchModelInput, TagsInput, TakeSnapshotInput, TargetInput,
 };
 use super::part;
 use super::payload::{
-    AppendMessagePayload, Became, BranchPayload, ConversationPayload, MessagePayload, Refused, Stale,
-    StartConversationPayload,
+    AppendMessagePayload, Became, BranchPayload, ConfigureSnapshotsPayload, ConversationPayload, MessagePayload,
+    Refused, SnapshotPayload, SnapshotsConfigured, Stale, StartConversationPayload, shown,
 };
-use crate::event::{Ancestor, ConversationId, MessageId, SnapshotPolicy, Version};
-use crate::ledger::{Act, AppendMessage, Below, Command, CreateBranch, EditMessage, Start};
+use crate::event::{Ancestor, ConversationId, EventId, FileChange, MessageId, SnapshotPolicy, Version};
+use crate::ledger::{Act, AppendMessage, Below, Command, CreateBranch, EditMessage, Start, TakeSnapshot};
 use crate::random;
-use crate::service::{Done, Named, Order, Outcome, Run};
+use crate::service::{ConfigureError, Done, Named, Order, Outcome, Reason, Run, Trouble};
 
 pub struct Mutation;
 
@@ -268,7 +268,7 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         input: ConfigureSnapshotsInput,
-    ) -> Result<ConversationPayload> {
+    ) -> Result<ConfigureSnapshotsPayload> {
         let token_limit = input.token_limit.map(|limit| u64::try_from(limit.0)).transpose();
         let policy = SnapshotPolicy {
             auto_hourly: input.auto_hourly,
@@ -276,9 +276,92 @@ impl Mutation {
             cost_limit_usd: input.cost_limit_usd.map(|limit| limit.0),
             token_limit: token_limit.map_err(|_| bad_input("`tokenLimit` is negative"))?,
         };
-        let ConfigureSnapshotsInput { conversation_id: id, client_mutation_id, expected_version, .. } = input;
-        let target = TargetInput { id, client_mutation_id, expected_version };
-        on_conversation(context, target, Act::ConfigureSnapshots(policy)).await
+        let ConfigureSnapshotsInput { conversation_id, client_mutation_id, expected_version, .. } = input;
+        let asker = Asker::of(context);
+        let Some(id) = conversation_id else {
+            if expected_version.is_some() {
+                return Err(bad_input(
+                    "`expectedVersion` is one of a conversation; give `conversationId`, or leave it out",
+                ));
+            }
+            return Ok(match asker.service.configure_snapshots(asker.actor, policy).await {
+                Ok(_) => {
+                    ConfigureSnapshotsPayload::Done(SnapshotsConfigured { conversation: None, client_mutation_id })
+                }
+                Err(error) => ConfigureSnapshotsPayload::Refused(unsettled(error)?),
+            });
+        };
+        let (whose, conversation) = Name::conversation(&id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(ConfigureSnapshotsPayload::Refused(Refused::not_found("conversation")));
+        }
+        let act = Act::ConfigureSnapshots(policy).into();
+        let order = one(context, conversation, act, client_mutation_id.clone(), expected_version)?;
+        Ok(match carry_out(&asker, order, |done| Some(done.conversation)).await? {
+            Became::Done(id, position) | Became::AlreadyDone(id, position) => {
+                let conversation = Some(shown(context, id, position).await?);
+                ConfigureSnapshotsPayload::Done(SnapshotsConfigured { conversation, client_mutation_id })
+            }
+            Became::Stale(stale) => ConfigureSnapshotsPayload::Stale(stale),
+            Became::Refused(refused) => ConfigureSnapshotsPayload::Refused(refused),
+        })
+    }
+
+    /// Labels the conversation as it is, to be come back to. Nothing is copied.
+    async fn take_snapshot(&self, context: &Context<'_>, input: TakeSnapshotInput) -> Result<SnapshotPayload> {
+        let asker = Asker::of(context);
+        let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
+        if !asker.may_see(whose) {
+            return Ok(SnapshotPayload::Refused(Refused::not_found("conversation")));
+        }
+        let files = input.files.unwrap_or_default().into_iter().map(SnapshotFileInput::read);
+        let files = files.collect::<Result<_>>()?;
+        let take = TakeSnapshot { id: EventId(random::id()), label: input.label, files };
+        let act = Act::TakeSnapshot(take).into();
+        let order = one(context, conversation, act, input.client_mutation_id.clone(), input.expected_version)?;
+        let became = carry_out(&asker, order, |done| Some((done.conversation, done.snapshot?))).await?;
+        Ok(SnapshotPayload::of(became, input.client_mutation_id))
+    }
+
+    /// Makes a conversation what it was when a snapshot was taken. What came after stays in its history, and it can be
+    /// brought back to that as well.
+    async fn restore_snapshot(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        let asker = Asker::of(context);
+        let (whose, snapshot) = Name::snapshot(&input.id).map_err(problem)?;
+        let found = if asker.may_see(whose) {
+            asker.service.snapshot(asker.actor, snapshot).await.map_err(|error| trouble(&error))?
+        } else {
+            None
+        };
+        let Some((conversation, version)) = found else {
+            return Ok(ConversationPayload::Refused(Refused::not_found("snapshot")));
+        };
+        let named = named(context, input.client_mutation_id.clone())?;
+        let expected = input.expected_version.map(Version);
+        let outcome = asker.service.restore(asker.actor, conversation, version, named, expected).await;
+        let outcome = outcome.map_err(|error| trouble(&error))?;
+        let became = became(conversation, outcome, |done| Some(done.conversation))?;
+        Ok(ConversationPayload::of(became, input.client_mutation_id))
+    }
+}
+
+/// Why what an account settled was not taken.
+fn unsettled(error: ConfigureError) -> Result<Refused> {
+    match error {
+        ConfigureError::Refused(refusal) => Ok(Reason::Rule(refusal).into()),
+        ConfigureError::Forgotten => Ok(Reason::Forgotten.into()),
+        ConfigureError::Overtaken => Err(trouble(&Trouble::Busy { retry_after_s: 1 })),
+        ConfigureError::Trouble(error) => Err(trouble(&error)),
+    }
+}
+
+impl SnapshotFileInput {
+    fn read(self) -> Result<(String, FileChange)> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(&self.digest, &mut digest).map_err(|_| {
+            bad_input(format!("the `digest` of a file is not 64 hex digits: {} characters", self.digest.len()))
+        })?;
+        Ok((self.path, FileChange { digest, action: self.action.into() }))
     }
 }
 

@@ -11,7 +11,8 @@ use super::event::{Event, mark};
 use super::message::{self, Message};
 use super::page::bounded;
 use super::scalar::BigInt;
-use crate::event::{BranchNumber, ConversationId, MessageId, Position, Version};
+use super::snapshot::{self, Snapshot};
+use crate::event::{BranchNumber, ConversationId, EventId, MessageId, Position, Version};
 use crate::ledger::Refusal;
 use crate::service::{CONVERSATION, Reason};
 
@@ -20,6 +21,15 @@ async fn seen<'c>(context: &Context<'c>, position: Position) -> Result<Asker<'c>
     let asker = Asker::of(context);
     asker.service.caught_up(asker.actor, CONVERSATION, Some(position)).await.map_err(|error| trouble(&error))?;
     Ok(asker)
+}
+
+/// A conversation once the view shows what was done.
+pub async fn shown(context: &Context<'_>, id: ConversationId, position: Position) -> Result<Conversation> {
+    let asker = seen(context, position).await?;
+    match conversation(&asker, &id).await? {
+        Some(conversation) => Ok(conversation),
+        None => unseen("the conversation"),
+    }
 }
 
 fn unseen<T>(what: &str) -> Result<T> {
@@ -84,6 +94,7 @@ outcomes!(
         /// All messages that the command is about, in order. `message` is the last of them.
         messages -> Vec<Message>, all_messages;
     BranchDone, BranchAlreadyDone: branch -> Branch, (ConversationId, BranchNumber), branch, "the branch";
+    SnapshotDone, SnapshotAlreadyDone: snapshot -> Snapshot, (ConversationId, EventId), snapshot, "the snapshot";
 );
 
 async fn conversation(asker: &Asker<'_>, id: &ConversationId) -> Result<Option<Conversation>> {
@@ -102,6 +113,10 @@ async fn all_messages(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Vec<Messag
 
 async fn branch(asker: &Asker<'_>, key: &(ConversationId, BranchNumber)) -> Result<Option<Branch>> {
     branch::one(asker, *key, Position::LATEST).await
+}
+
+async fn snapshot(asker: &Asker<'_>, (conversation, id): &(ConversationId, EventId)) -> Result<Option<Snapshot>> {
+    snapshot::one(asker, *conversation, *id, Position::LATEST).await
 }
 
 /// The conversation has another version than `expectedVersion`.
@@ -231,7 +246,24 @@ payloads!(
     AppendMessagePayload: MessageDone, MessageAlreadyDone;
     MessagePayload: MessageDone, MessageAlreadyDone;
     BranchPayload: BranchDone, BranchAlreadyDone;
+    SnapshotPayload: SnapshotDone, SnapshotAlreadyDone;
 );
+
+/// When snapshots are taken by themselves was settled, or had been settled so already.
+#[derive(SimpleObject, Clone)]
+pub struct SnapshotsConfigured {
+    /// Null when all conversations of the asker's that say nothing else are meant.
+    pub conversation: Option<Conversation>,
+    pub client_mutation_id: Option<String>,
+}
+
+#[derive(Union, Clone)]
+#[allow(clippy::large_enum_variant)] // one is made a request
+pub enum ConfigureSnapshotsPayload {
+    Done(SnapshotsConfigured),
+    Stale(Stale),
+    Refused(Refused),
+}
 
 /// What every payload is made from: what became of a command, and what it is about.
 pub enum Became<Key> {
@@ -264,4 +296,5 @@ become_payload!(
     AppendMessagePayload, Vec<MessageId>: MessageDone, MessageAlreadyDone;
     MessagePayload, Vec<MessageId>: MessageDone, MessageAlreadyDone;
     BranchPayload, (ConversationId, BranchNumber): BranchDone, BranchAlreadyDone;
+    SnapshotPayload, (ConversationId, EventId): SnapshotDone, SnapshotAlreadyDone;
 );
