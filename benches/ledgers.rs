@@ -86,7 +86,7 @@ pub struct Ledger {
 impl Ledger {
     pub async fn start_conversation(&self) -> anyhow::Result<ConversationId> {
         let conversation = ConversationId(random::id());
-        let start = Start { model: None, provider: None, source: None, origin: None };
+        let start = Start::default();
         self.order(conversation, vec![Act::Start(start).into()]).await?;
         Ok(conversation)
     }

@@ -43,6 +43,7 @@ macro_rules! outcomes {
             }
             $(
                 $(#[$doc])*
+                #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
                     $load_all(&seen(context, self.position).await?, &self.key).await
                 }
@@ -63,6 +64,7 @@ macro_rules! outcomes {
             }
             $(
                 $(#[$doc])*
+                #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
                     $load_all(&seen(context, self.position).await?, &self.key).await
                 }

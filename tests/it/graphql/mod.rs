@@ -4,6 +4,7 @@ mod flow;
 mod isolation;
 mod schema;
 mod search;
+mod travel;
 mod usage;
 
 use convoledger::api;
