@@ -53,6 +53,7 @@ macro_rules! outcomes {
             }
             $(
                 $(#[$doc])*
+                #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
                     $load_all(&seen(context, self.position).await?, &self.key).await
                 }
@@ -73,6 +74,7 @@ macro_rules! outcomes {
             }
             $(
                 $(#[$doc])*
+                #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
                     $load_all(&seen(context, self.position).await?, &self.key).await
                 }

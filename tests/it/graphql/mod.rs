@@ -5,6 +5,7 @@ mod flow;
 mod isolation;
 mod schema;
 mod search;
+mod travel;
 mod usage;
 
 use convoledger::api;
