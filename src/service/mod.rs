@@ -8,11 +8,13 @@ mod import;
 mod open;
 mod progress;
 mod read;
+mod replay;
 mod seal;
 mod search;
 mod skip;
 mod snapshot;
 mod state;
+mod totals;
 mod watch;
 
 use std::sync::Arc;
@@ -28,9 +30,11 @@ pub use import::Imported;
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
+pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
 pub use snapshot::ConfigureError;
+pub use totals::Totals;
 pub use watch::Watched;
 
 use crate::account::Accounts;

@@ -12,6 +12,7 @@ mod own;
 mod plans;
 mod projection;
 mod rebuild;
+mod replay;
 mod rules;
 mod search;
 mod service;

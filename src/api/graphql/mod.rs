@@ -17,7 +17,7 @@ mod event;
 pub mod gate;
 mod graphiql;
 pub mod http;
-mod id;
+pub mod id;
 mod input;
 pub mod items;
 pub mod limits;

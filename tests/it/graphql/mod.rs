@@ -2,6 +2,7 @@
 
 mod flow;
 mod isolation;
+mod replay;
 mod schema;
 mod search;
 mod usage;
