@@ -84,7 +84,11 @@ fn what_comes_is_followed_line_by_line() {
             __typename }} }}"#
     );
     ask(&address, &token, &say);
-    let more = next();
+    let mut more = next();
+    while more["kind"] == "snapshot.taken" {
+        assert!(more["what"].as_str().is_some_and(|what| what.starts_with("took a snapshot of #16: ")), "{more}");
+        more = next();
+    }
     assert_eq!((&more["message"]["text"], &more["branch"]["name"]), (&"more".into(), &"branch 3".into()), "{more}");
     assert_eq!((&more["totals"]["cost_usd"], &more["totals"]["unknown_costs"]), (&"0.5".into(), &6.into()));
     follower.signal(Signal::INT);

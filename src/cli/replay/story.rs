@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::api::graphql::id::Name;
 use crate::event::part::text_of;
 use crate::event::{
-    BranchNumber, Event, MessageAppended, MessageId, OwnerId, Part, Place, Private, Rating, Role, Segment, Token,
-    Usage, Version,
+    BranchNumber, BranchRestored, Event, MessageAppended, MessageId, OwnerId, Part, Place, Private, Rating, Role,
+    Segment, Token, Trigger, Usage, Version,
 };
 use crate::service::{Opened, Totals};
 
@@ -23,6 +23,8 @@ pub(super) struct Story {
     said: HashMap<Place, (Version, BranchNumber)>,
     segments: HashMap<Segment, Version>,
     tags: HashMap<Token, String>,
+    /// Names of branches by the version that gave them: what a restore refers to.
+    names: HashMap<Version, String>,
 }
 
 /// One event as it is told. Names that scripts rely on.
@@ -78,19 +80,32 @@ impl Story {
                 what
             }
             Event::BranchCreated(created) => {
-                self.branches.insert(created.branch, called(created.branch, &created.name));
+                self.call(version, created.branch, &created.name);
                 branch = Some(self.branch(created.branch, Some(created.at)));
                 format!("began {} at {}", self.name(created.branch), self.at(created.message))
             }
             Event::BranchRenamed(renamed) => {
                 let before = self.name(renamed.branch);
-                self.branches.insert(renamed.branch, called(renamed.branch, &renamed.name));
+                self.call(version, renamed.branch, &renamed.name);
                 branch = Some(self.branch(renamed.branch, None));
                 format!("renamed {before} to {}", self.name(renamed.branch))
             }
             Event::BranchPreferred(preferred) => {
                 branch = Some(self.branch(preferred.branch, None));
                 format!("put {} in view", self.name(preferred.branch))
+            }
+            Event::BranchAbandoned(abandoned) => {
+                branch = Some(self.branch(abandoned.branch, None));
+                format!("gave {} up", self.name(abandoned.branch))
+            }
+            Event::BranchResumed(resumed) => {
+                branch = Some(self.branch(resumed.branch, None));
+                format!("took {} up again", self.name(resumed.branch))
+            }
+            Event::BranchChosen(chosen) => {
+                branch = Some(self.branch(chosen.branch, None));
+                let over: Vec<String> = chosen.over.iter().map(|other| self.name(*other)).collect();
+                format!("chose {} over {}", self.name(chosen.branch), over.join(", "))
             }
             event => self.done(event),
         };
@@ -124,6 +139,7 @@ impl Story {
             None if begins && self.messages.len() > 1 => format!("{role} on {name}, a beginning of its own"),
             _ => format!("{role} on {name}"),
         };
+        let what = if said.origin.is_some() { format!("{what}, from another conversation") } else { what };
         self.said.insert(said.place, (version, said.branch));
         (what, branch)
     }
@@ -134,7 +150,8 @@ impl Story {
             Event::ConversationStarted(started) => {
                 let model = started.model.as_ref().map(|model| format!(" with {model}"));
                 let source = started.source.as_ref().map(|source| format!(", imported from {source}"));
-                format!("began the conversation{}{}", model.unwrap_or_default(), source.unwrap_or_default())
+                let from = started.from.map(|_| ", going on with another one").unwrap_or_default();
+                format!("began the conversation{}{}{from}", model.unwrap_or_default(), source.unwrap_or_default())
             }
             Event::ConversationTitled(titled) => format!("titled it {}", quoted(titled.title.as_ref())),
             Event::ConversationFavorited(_) => "made it a favourite".to_owned(),
@@ -170,8 +187,33 @@ impl Story {
                     None => format!("took the rating of {at} back{comment}"),
                 }
             }
+            Event::ConversationRestored(restored) => {
+                for BranchRestored { branch, name, .. } in &restored.branches {
+                    let name = self.names.get(name).cloned();
+                    self.branches.insert(*branch, name.unwrap_or_else(|| called(*branch, &Private::Forgotten)));
+                }
+                format!("brought it back to #{}", restored.to)
+            }
+            Event::SnapshotTaken(taken) => {
+                let label = match &taken.label {
+                    Private::Known(None) => by_itself(taken.trigger).to_owned(),
+                    label => quoted(label.clone().map(Option::unwrap_or_default).as_ref()),
+                };
+                format!("took a snapshot of #{}: {label}", taken.version)
+            }
+            Event::SnapshotThinned(thinned) => match thinned.snapshots.len() {
+                1 => "let a snapshot go".to_owned(),
+                count => format!("let {count} snapshots go"),
+            },
+            Event::SnapshotConfigured(_) => "settled when snapshots are taken".to_owned(),
             event => event.kind().to_owned(),
         }
+    }
+
+    fn call(&mut self, version: Version, branch: BranchNumber, name: &Private<String>) {
+        let name = called(branch, name);
+        self.names.insert(version, name.clone());
+        self.branches.insert(branch, name);
     }
 
     fn branch(&self, number: BranchNumber, fork: Option<Place>) -> BranchTold {
@@ -209,7 +251,18 @@ fn quoted(words: Private<&String>) -> String {
     words.known().map_or_else(|| FORGOTTEN.to_owned(), |words| format!("“{words}”"))
 }
 
-pub(super) const fn role(role: Role) -> &'static str {
+/// Why a snapshot was taken that nobody labelled.
+const fn by_itself(trigger: Trigger) -> &'static str {
+    match trigger {
+        Trigger::AutoHourly => "an hour had gone by",
+        Trigger::BeforeChange => "before a change",
+        Trigger::Manual => "by hand",
+        Trigger::CostLimit => "before the cost limit",
+        Trigger::TokenLimit => "before the token limit",
+    }
+}
+
+const fn role(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Assistant => "assistant",
