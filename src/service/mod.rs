@@ -2,6 +2,7 @@
 
 mod account;
 mod close;
+pub mod compare;
 mod execute;
 mod graft;
 mod import;
@@ -16,6 +17,7 @@ mod snapshot;
 mod state;
 mod totals;
 mod watch;
+mod why;
 
 use std::sync::Arc;
 

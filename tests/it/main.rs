@@ -24,3 +24,4 @@ mod travel;
 mod usage;
 mod vault;
 mod view;
+mod why;

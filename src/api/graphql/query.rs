@@ -6,6 +6,7 @@ use super::account::Account;
 use super::asker::{Asker, problem, trouble};
 use super::audit::{self, AuditConnection, AuditFilter};
 use super::branch::{self, Branch};
+use super::compare::{self, Comparison, Side};
 use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
 use super::cursor::Cursor;
 use super::event::{self, Event, EventConnection, EventFilter};
@@ -15,7 +16,8 @@ use super::page::{Window, cost};
 use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::usage::{self, CostDimension, CostReport, TimeRange};
-use crate::event::Position;
+use super::why::{self, WhyField};
+use crate::event::{Position, Version};
 use crate::projection;
 use crate::service::{AUDIT, CONVERSATION, Progress, USAGE};
 
@@ -166,6 +168,28 @@ impl Query {
         let asker = current(context, &[AUDIT], at_least).await?;
         let counted = context.look_ahead().field("totalCount").exists();
         audit::page(&asker, filter.unwrap_or_default(), first, after, counted).await
+    }
+
+    /// The event behind a value on screen: the one that set it last. Null when nothing ever did.
+    #[graphql(complexity = "1000 + child_complexity")]
+    async fn why(
+        &self,
+        context: &Context<'_>,
+        conversation: ID,
+        field: WhyField,
+        message: Option<ID>,
+        branch: Option<ID>,
+        tag: Option<String>,
+    ) -> Result<Option<Event>> {
+        let of = why::Of { message, branch, tag };
+        why::why(&Asker::of(context), &conversation, field, of, Version(i32::MAX)).await
+    }
+
+    /// Two branches side by side, from where they part: at most 2,000 messages on each side.
+    #[graphql(complexity = "1000 + child_complexity")]
+    async fn compare(&self, context: &Context<'_>, left: Side, right: Side) -> Result<Comparison> {
+        let asker = current(context, &[CONVERSATION], None).await?;
+        compare::compare(&asker, left, right).await
     }
 
     /// How far each view of the log has come.

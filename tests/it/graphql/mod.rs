@@ -1,11 +1,13 @@
 //! The GraphQL surface, over HTTP, against the real schema and a real Postgres.
 
+mod compare;
 mod flow;
 mod isolation;
 mod replay;
 mod schema;
 mod search;
 mod usage;
+mod why;
 
 use convoledger::api;
 use convoledger::clock::Clock;
