@@ -100,7 +100,7 @@ SELECT a.position, a.owner_id, a.conversation_id, (m #>> '{at,segment}')::int, (
     a.position * 2 + (m ->> 'hidden')::boolean::int,
     ARRAY[a.position, CASE m ->> 'rating' WHEN 'up' THEN 2 WHEN 'down' THEN 1 ELSE 0 END, coalesce((
         SELECT c.position FROM event AS c WHERE c.owner_id = a.owner_id AND c.stream_id = a.conversation_id
-          AND c.version = (m ->> 'comment')::int LIMIT 1), 0)]
+          AND c.version = (m ->> 'comment')::int AND c.words_digest IS NOT NULL LIMIT 1), 0)]
 FROM act AS a CROSS JOIN LATERAL jsonb_array_elements(a.body -> 'messages') AS m
 WHERE a.kind = 'conversation.restored';
 

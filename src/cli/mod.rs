@@ -13,6 +13,7 @@ mod open;
 mod output;
 mod projections;
 mod rebuild;
+mod replay;
 mod serve;
 mod snapshots;
 mod token;
@@ -60,6 +61,7 @@ struct Place {
 enum Command {
     Serve(serve::Serve),
     Import(import::Import),
+    Replay(replay::ReplayCommand),
     Verify(verify::Verify),
     Token(token::TokenCommand),
     Projections(projections::Projections),
@@ -82,6 +84,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve.run(place).await,
             Command::Import(import) => import.run(place).await,
+            Command::Replay(replay) => replay.run(place).await,
             Command::Verify(verify) => verify.run(place).await,
             Command::Token(token) => token.run(place).await,
             Command::Projections(projections) => projections.run(place).await,

@@ -58,8 +58,8 @@ impl Place {
         })
     }
 
-    /// A database that holds a ledger already, for a command that only looks: nothing is made.
-    pub(super) async fn existing(&self) -> anyhow::Result<Database> {
+    /// Refuses a data directory that holds no ledger, for a command that only looks.
+    pub(super) fn must_exist(&self) -> anyhow::Result<()> {
         if self.is_embedded() {
             let data = self.data()?;
             ensure!(
@@ -69,6 +69,12 @@ impl Place {
                 data.display()
             );
         }
+        Ok(())
+    }
+
+    /// A database that holds a ledger already, for a command that only looks: nothing is made.
+    pub(super) async fn existing(&self) -> anyhow::Result<Database> {
+        self.must_exist()?;
         let database = self.database(Role::Command).await?;
         let found = database.migrations().await;
         match found.context("reading which migrations are applied") {

@@ -29,8 +29,38 @@ pub(super) fn log(level: &str, style: LogStyle) {
 
 /// One line or more of the answer. Whoever closed stdout does not want to hear it.
 pub(super) fn say(text: &str) {
+    let _ = heard(text);
+}
+
+/// Says `text`, and whether anybody hears it.
+pub(super) fn heard(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).is_ok()
+}
+
+/// What somebody wrote, made harmless for a terminal: it must neither steer the terminal nor turn the order of what is
+/// read. Lines stay lines.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace("\r\n", "\n").chars().map(|c| if c == '\n' || c == '\t' { c } else { shown(c) }).collect()
+}
+
+/// The same for a name that stands within a line.
+pub(super) fn harmless_in_line(text: &str) -> String {
+    text.chars().map(shown).collect()
+}
+
+/// A control character as the picture of it.
+const fn shown(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => match char::from_u32(0x2400 + c as u32) {
+            Some(picture) => picture,
+            None => char::REPLACEMENT_CHARACTER,
+        },
+        '\x7f' => '\u{2421}',
+        // C1 controls, and what embeds, overrides or isolates a direction.
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
 }
 
 /// The whole answer as one JSON document.
@@ -50,4 +80,25 @@ pub(super) fn bar(total: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(total).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_escape_is_shown_and_not_obeyed() {
+        assert_eq!(harmless("a\x1b[2Jb\r\n\tc\rd\u{9b}e"), "a␛[2Jb\n\tc␍d\u{fffd}e");
+        assert_eq!(harmless_in_line("a\nb\u{202e}c"), "a␊b\u{fffd}c");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_steers_the_terminal(text in any::<String>()) {
+            prop_assert!(harmless(&text).chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
+            prop_assert!(!harmless_in_line(&text).contains(char::is_control));
+        }
+    }
 }

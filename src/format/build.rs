@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::json;
+use super::order::by_time;
 use super::transcript::{Note, SourceMessage, Transcript};
 use super::tree::{Node, message_at_or_above, walk};
 use crate::event::{Part, Role};
@@ -61,13 +62,16 @@ impl Build {
             }
         }
         let mut times: Vec<Option<DateTime<Utc>>> = vec![None; self.nodes.len()];
+        for step in &walk.steps {
+            let own = self.messages[step.node].as_ref().and_then(|message| message.at);
+            times[step.node] = own.or_else(|| times[step.parent?]);
+        }
         self.transcript.bare_branch_points = walk.bare_branch_points;
         self.transcript.messages.reserve_exact(walk.steps.len());
-        for step in walk.steps {
+        for step in by_time(&walk.steps, &times) {
             let Some(mut message) = self.messages[step.node].take() else { continue };
             message.parent = step.parent.map(|parent| self.nodes[parent].id.clone());
-            message.at = message.at.or_else(|| times[step.parent?]);
-            times[step.node] = message.at;
+            message.at = times[step.node];
             self.transcript.messages.push(message);
         }
         self.transcript

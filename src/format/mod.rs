@@ -19,6 +19,7 @@ mod frame;
 mod glimpse;
 mod input;
 mod json;
+mod order;
 mod transcript;
 mod tree;
 

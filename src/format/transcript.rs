@@ -23,7 +23,8 @@ pub struct Transcript {
     pub archived: bool,
     pub favorited: bool,
     pub tags: Vec<String>,
-    /// Parents stand before their children, siblings in the source's order.
+    /// In the order in which they were said, parents before their children; what was said at one time stands in the
+    /// source's order.
     pub messages: Vec<SourceMessage>,
     /// The id of the message that was last in view at the source.
     pub current: Option<String>,

@@ -18,6 +18,7 @@ pub mod retention;
 mod scenario;
 mod snapshot;
 mod tree;
+pub mod why;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use snapshot::Ahead;

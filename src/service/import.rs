@@ -1,4 +1,5 @@
-//! Importing: a transcript becomes the same acts that a person would have done, at the times they were done.
+//! Importing: a transcript becomes the same acts that a person would have done, at the times they were done and in that
+//! order, so that what the conversation was at a moment of its own time is a prefix of its stream.
 //!
 //! Ids are derived from the owner, the source and the source's ids, so a second import of the same export finds
 //! everything there and appends nothing, and one of a later export appends what is new.
@@ -157,13 +158,20 @@ impl Script {
         let prefer = in_view.map(|branch| Act::PreferBranch { branch });
         let favorite = (fresh && self.transcript.favorited).then_some(Act::Favorite);
         let archive = (fresh && self.transcript.archived).then_some(Act::Archive);
-        let occurred_at = Some(self.transcript.updated_at.unwrap_or_else(|| self.began(now)).min(now));
+        let occurred_at = Some(self.ended(now));
         prefer.into_iter().chain(favorite).chain(archive).map(|act| Command { occurred_at, act }).collect()
     }
 
+    /// No later than the first message: a conversation's events lie in the order of their time.
     fn began(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let first_said = || self.transcript.messages.iter().find_map(|message| message.at);
-        self.transcript.created_at.or_else(first_said).unwrap_or(now).min(now)
+        let first_said = self.transcript.messages.iter().find_map(|message| message.at);
+        self.transcript.created_at.into_iter().chain(first_said).min().unwrap_or(now).min(now)
+    }
+
+    /// No earlier than the last message.
+    fn ended(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let last_said = self.transcript.messages.iter().filter_map(|message| message.at).max();
+        self.transcript.updated_at.into_iter().chain(last_said).max().unwrap_or_else(|| self.began(now)).min(now)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod close;
+pub mod compare;
 mod execute;
 mod graft;
 mod import;
@@ -9,13 +10,16 @@ mod moment;
 mod open;
 mod progress;
 mod read;
+mod replay;
 mod seal;
 mod search;
 mod skip;
 mod snapshot;
 mod state;
 mod thin;
+mod totals;
 mod watch;
+mod why;
 
 use std::sync::Arc;
 
@@ -31,10 +35,12 @@ pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
+pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
 pub use snapshot::ConfigureError;
 pub use thin::Thinned;
+pub use totals::Totals;
 pub use watch::Watched;
 
 use crate::account::Accounts;

@@ -101,7 +101,9 @@ fn labels(row: &PgRow) -> Result<Labels, sqlx::Error> {
     let ids: Vec<Uuid> = row.try_get("ids")?;
     let times: Vec<DateTime<Utc>> = row.try_get("taken_at")?;
     let triggers: Vec<String> = row.try_get("triggers")?;
-    let label = |((id, taken_at), trigger)| Ok((EventId(id), taken_at, self::trigger(&trigger)?));
+    let label = |((id, taken_at), trigger): ((Uuid, DateTime<Utc>), String)| {
+        Ok((EventId(id), taken_at, self::trigger(&trigger)?))
+    };
     Ok(Labels {
         owner: OwnerId(row.try_get("owner_id")?),
         conversation: ConversationId(row.try_get("conversation_id")?),

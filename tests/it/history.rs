@@ -70,7 +70,7 @@ pub fn asked() -> impl Strategy<Value = Asked> {
     );
     // Most within a few hours, some within months, in which clocks are put forward and back.
     let minute = prop_oneof![3 => 0..500_i64, 1 => 0..400_000_i64];
-    (0..2_u8, 0..3_u8, rules::plain(), minute, facts).prop_map(|(owner, conversation, act, minute, facts)| Asked {
+    (0..2_u8, 0..3_u8, rules::act(), minute, facts).prop_map(|(owner, conversation, act, minute, facts)| Asked {
         owner,
         conversation,
         act,

@@ -7,6 +7,7 @@ use super::as_of::{self, AsOf, AsOfMoment};
 use super::asker::{Asker, bad_input, problem, trouble};
 use super::audit::{self, AuditConnection, AuditFilter};
 use super::branch::{self, Branch};
+use super::compare::{self, Comparison, Side};
 use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
 use super::cursor::Cursor;
 use super::event::{self, Event, EventConnection, EventFilter};
@@ -17,6 +18,7 @@ use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::snapshot::{self, Snapshot};
 use super::usage::{self, CostDimension, CostReport, TimeRange};
+use super::why::{self, WhyField};
 use crate::event::{ConversationId, EventId, Position};
 use crate::projection;
 use crate::service::{AUDIT, CONVERSATION, Progress, USAGE};
@@ -204,6 +206,33 @@ impl Query {
         caught_up(&asker, &[AUDIT], at_least, Position::LATEST).await?;
         let counted = context.look_ahead().field("totalCount").exists();
         audit::page(&asker, filter.unwrap_or_default(), first, after, counted).await
+    }
+
+    /// The event behind a value on screen: the one that set it last. Null when nothing ever did.
+    #[graphql(complexity = "1000 + child_complexity")]
+    async fn why(
+        &self,
+        context: &Context<'_>,
+        conversation: ID,
+        field: WhyField,
+        message: Option<ID>,
+        branch: Option<ID>,
+        tag: Option<String>,
+        as_of: Option<AsOf>,
+    ) -> Result<Option<Event>> {
+        let asker = Asker::of(context);
+        let (owner, conversation) = Name::conversation(&conversation).map_err(problem)?;
+        if !asker.may_see(owner) {
+            return Ok(None);
+        }
+        let at = as_of::moment(&asker, Some(conversation), as_of).await?;
+        why::why(&asker, conversation, field, why::Of { message, branch, tag }, at).await
+    }
+
+    /// Two branches side by side, from where they part: at most 2,000 messages on each side.
+    #[graphql(complexity = "1000 + child_complexity")]
+    async fn compare(&self, context: &Context<'_>, left: Side, right: Side) -> Result<Comparison> {
+        compare::compare(&Asker::of(context), left, right).await
     }
 
     /// How far each view of the log has come.

@@ -1,12 +1,15 @@
 //! The GraphQL surface, over HTTP, against the real schema and a real Postgres.
 
 mod as_of;
+mod compare;
 mod flow;
 mod isolation;
+mod replay;
 mod schema;
 mod search;
 mod travel;
 mod usage;
+mod why;
 
 use convoledger::api;
 use convoledger::clock::Clock;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
 
-use convoledger::event::{Event, Position, Private};
+use convoledger::event::{Event, Position, Private, Version};
 use convoledger::format::{self, Transcript};
 use convoledger::service::{Actor, Imported, Message, Service};
 use convoledger::view::Slice;
@@ -114,6 +114,38 @@ async fn every_fixture_is_in_the_view_as_an_independent_count_says() {
         assert_eq!(head(&stand).await, before, "{file}");
     }
     stand.holds().await;
+}
+
+/// So what a conversation was at a moment of its own time is a prefix of its stream.
+#[tokio::test]
+async fn a_stream_lies_in_the_order_of_its_own_time() {
+    let stand = Stand::new().await;
+    let backwards = |transcript: &Transcript| {
+        let at = |id: &str| transcript.messages.iter().find(|message| message.id == id).and_then(|message| message.at);
+        transcript
+            .messages
+            .iter()
+            .any(|message| message.parent.as_deref().is_some_and(|parent| message.at < at(parent)))
+    };
+    let (mut branched, mut behind) = (0, 0);
+    for file in counted().keys() {
+        // An account a file: some hold the same conversation, exported at another time.
+        let actor = stand.actor(&format!("{}@example.org", file.replace('/', "."))).await;
+        for transcript in transcripts(file) {
+            let (branches, is_behind) = (transcript.counts().branch_points > 0, backwards(&transcript));
+            let Imported::Taken { conversation, .. } =
+                stand.service.import(actor, transcript).await.expect("an answer")
+            else {
+                panic!("it is taken")
+            };
+            let events = stand.service.missed(actor, conversation, Version(0), 10_000).await.expect("its events");
+            let sorted = events.is_sorted_by_key(|opened| opened.recorded.fact.occurred_at);
+            assert!(sorted || is_behind, "{conversation} of {file}");
+            branched += u64::from(branches);
+            behind += u64::from(is_behind);
+        }
+    }
+    assert!(branched > 5 && behind < 5, "{branched} have branches, {behind} run backwards at their source");
 }
 
 #[tokio::test]
