@@ -98,8 +98,7 @@ impl Playing {
                     }
                 }
                 Then::GoOn(position) if self.replay.follow => {
-                    let watched =
-                        Watched { stream: Some(self.replay.conversation.into()), kinds: Vec::new(), last: None };
+                    let watched = Watched { stream: Some(self.replay.conversation.into()), kinds: Vec::new() };
                     self.then = Then::Live(self.service.watch(self.actor, *position, watched).boxed());
                 }
                 Then::Live(live) => return live.next().await,

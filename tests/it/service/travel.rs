@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use convoledger::event::{
-    ConversationId, Elsewhere, Event, EventId, MessageId, Role, SnapshotPolicy, Trigger, Usage, Version,
+    ConversationId, Elsewhere, Event, EventId, MessageId, Position, Role, SnapshotPolicy, Trigger, Usage, Version,
 };
 use convoledger::ledger::retention::Retention;
 use convoledger::ledger::{Act, AppendMessage, Below, Refusal, Start, TakeSnapshot};
@@ -139,12 +139,21 @@ async fn snapshots_are_found_and_thinned_out() {
     }
     let found = service.snapshot(ann, ids[1]).await.expect("an answer");
     assert_eq!(found, Some((conversation, Version(2))));
-    let kept = service.thin(ann, conversation, &Retention::default()).await.expect("an answer");
-    assert!(matches!(kept, Outcome::AlreadyDone(_)), "what was taken by hand is kept");
+    let touched = async |retention: &Retention| {
+        stand.folded(ann).await;
+        let page = service.thinnable(retention, Default::default()).await.expect("an answer");
+        page.map(|(touched, _)| touched).unwrap_or_default()
+    };
+    assert_eq!(touched(&Retention::default()).await, [], "what was taken by hand is kept");
     let zero = TimeDelta::zero();
     let none = Retention { all: zero, hourly: zero, daily: zero, manual: false };
-    let thinned = service.thin(ann, conversation, &none).await.expect("an answer");
-    assert!(matches!(thinned, Outcome::Done(_)));
+    let mut would = touched(&none).await;
+    let gone = would.pop().expect("one conversation");
+    assert_eq!((would.len(), gone.conversation, gone.kept, gone.gone.clone()), (0, conversation, 1, vec![ids[0]]));
+    assert!(matches!(service.thin(gone).await.expect("an answer"), Outcome::Done(_)));
     let Some(Event::SnapshotThinned(thinned)) = events(service, ann, conversation).await.pop() else { panic!("gone") };
     assert_eq!(thinned.snapshots, [ids[0]], "the last of the week stays");
+    assert_eq!(touched(&none).await, [], "what went does not go again");
+    let left = service.snapshots(ann, conversation, Position::LATEST, 9, Position::LATEST).await.expect("a page");
+    assert_eq!(left.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[1]]);
 }
