@@ -128,7 +128,16 @@ impl History {
         let occurred_at = Some(rules::now() - TimeDelta::minutes(minute));
         let past = self.past.entry((owner, conversation)).or_default();
         let act = rules::back(act, past.iter());
-        for happened in decide(state, Command { occurred_at, act }, &rules::calm()).unwrap_or_default() {
+        let happened = decide(state, Command { occurred_at, act }, &rules::calm()).unwrap_or_default();
+        // The log refuses an id that is taken, also by something of another kind.
+        let taken = |event: &Event| {
+            let id = rules::id_of(event);
+            id != EventId::default() && self.told.iter().any(|told| told.owner == owner && told.id == id)
+        };
+        if happened.iter().any(|happened| taken(&happened.event)) {
+            return;
+        }
+        for happened in happened {
             let named = rules::id_of(&happened.event);
             let id = if named == EventId::default() { EventId(convoledger::random::id()) } else { named };
             *state = evolve(std::mem::take(state), &happened);

@@ -398,7 +398,10 @@ impl Expected {
 
     fn take(&mut self, position: Position, told: &Told) {
         let at = told.occurred_at;
-        self.times = Some(self.times.map_or((at, at), |(first, newest)| (first, newest.max(at))));
+        // That a label went is no news of the conversation.
+        if !matches!(told.event, Event::SnapshotThinned(_)) {
+            self.times = Some(self.times.map_or((at, at), |(first, newest)| (first, newest.max(at))));
+        }
         match &told.event {
             Event::ConversationTitled(_) => self.title_at = Some(position),
             Event::ConversationTagged(tagged) => self.tags.extend(tagged.tokens.iter().map(|token| (*token, position))),

@@ -2,12 +2,14 @@
 
 use chrono::TimeDelta;
 use convoledger::event::{
-    ConversationId, Elsewhere, Event, EventId, MessageId, Position, Role, SnapshotPolicy, Trigger, Usage, Version,
+    BranchNumber, ConversationId, Depth, Elsewhere, Event, EventId, MessageId, Place, Position, Role, Segment,
+    SnapshotPolicy, Trigger, Usage, Version,
 };
 use convoledger::ledger::retention::Retention;
-use convoledger::ledger::{Act, AppendMessage, Below, Refusal, Start, TakeSnapshot};
+use convoledger::ledger::{Act, AppendMessage, Below, CreateBranch, Refusal, Start, TakeSnapshot};
 use convoledger::random;
 use convoledger::service::{Actor, Outcome, Reason, Run, Service};
+use convoledger::view::Slice;
 
 use crate::support::service::{Stand, done, order, say, started};
 
@@ -95,7 +97,8 @@ async fn a_conversation_goes_on_below_a_message_of_another() {
     done(service, ann, order(conversation, [Act::Start(Start { from, ..Start::default() }), say("d")])).await;
     let all = events(service, ann, conversation).await;
     let Event::MessageAppended(message) = &all[1] else { panic!("a message") };
-    assert_eq!((message.place.depth.0, message.fork), (3, None));
+    let above = Place { segment: Segment(0), depth: Depth(2) };
+    assert_eq!((message.place.depth.0, message.fork), (3, Some(above)));
     let bob = stand.actor("bob@example.org").await;
     assert_eq!(service.ancestor(bob, said[1]).await.expect("an answer"), None);
 }
@@ -156,4 +159,70 @@ async fn snapshots_are_found_and_thinned_out() {
     assert_eq!(touched(&none).await, [], "what went does not go again");
     let left = service.snapshots(ann, conversation, Position::LATEST, 9, Position::LATEST).await.expect("a page");
     assert_eq!(left.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[1]]);
+}
+
+#[tokio::test]
+async fn branches_written_by_many_at_once_never_see_each_other() {
+    const CALLERS: usize = 50;
+    let stand = Stand::new().await;
+    let (service, ann) = (&stand.service, stand.actor("ann@example.org").await);
+    let (conversation, said) = told(service, ann).await;
+    let name = service.tags(ann, &["idea".into()]).await.expect("a tag").remove(0);
+    let create = Act::CreateBranch(CreateBranch { from: said[1], name });
+    let idea = done(service, ann, order(conversation, [create])).await.branch.expect("a branch");
+    let cost = |nth: usize| Some(rust_decimal::Decimal::new(i64::try_from(nth).expect("small"), 2));
+    let callers = (0..2 * CALLERS).map(|nth| {
+        let (service, branch) = (service.clone(), if nth % 2 == 0 { BranchNumber::MAIN } else { idea });
+        tokio::spawn(async move {
+            let message = AppendMessage::text(MessageId(random::id()), Role::User, format!("{branch}"));
+            let message = AppendMessage { cost_usd: cost(1), ..message.below(Below::Branch(branch)) };
+            done(&service, ann, order(conversation, [Act::Append(message)])).await
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.expect("an answer");
+    }
+    stand.folded(ann).await;
+    for (branch, shared) in [(BranchNumber::MAIN, 3), (idea, 2)] {
+        let page = service.page(ann, conversation, branch, &Slice::first(200), Position::LATEST).await;
+        let rows = page.expect("a page").expect("a branch").rows;
+        assert_eq!(rows.len(), shared + CALLERS);
+        for message in &rows[shared..] {
+            let Event::MessageAppended(said) = &message.opened.event else { panic!("a message") };
+            let text = said.parts.as_ref().known().map(|parts| parts[0].clone());
+            assert_eq!(text, Some(convoledger::event::Part::text(format!("{branch}"))));
+        }
+    }
+    let numbers = [(conversation, BranchNumber::MAIN), (conversation, idea)];
+    let paths = service.path_costs(ann, &numbers, Position::LATEST).await.expect("costs");
+    let row = service.conversations(ann, &[conversation], Position::LATEST).await.expect("read").remove(0);
+    assert_eq!(paths.values().sum::<rust_decimal::Decimal>(), row.cost_usd.expect("known"));
+    assert_eq!(row.cost_usd, cost(2 * CALLERS));
+    stand.holds().await;
+}
+
+#[tokio::test]
+async fn a_limit_is_marked_once_however_many_cross_it() {
+    let stand = Stand::new().await;
+    let (service, ann) = (&stand.service, stand.actor("ann@example.org").await);
+    let conversation = started(service, ann).await;
+    let policy = SnapshotPolicy { token_limit: Some(100), ..SnapshotPolicy::default() };
+    done(service, ann, order(conversation, [Act::ConfigureSnapshots(policy)])).await;
+    let beside = stand.beside().await;
+    let callers = (0..60).map(|nth| {
+        let service = if nth % 2 == 0 { service.clone() } else { beside.clone() };
+        tokio::spawn(async move {
+            let usage = Some(Usage { input: Some(5), ..Usage::default() });
+            let message = AppendMessage::text(MessageId(random::id()), Role::Assistant, "x");
+            done(&service, ann, order(conversation, [Act::Append(AppendMessage { usage, ..message })])).await
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.expect("an answer");
+    }
+    let all = events(service, ann, conversation).await;
+    let taken = all.iter().filter(|event| matches!(event, Event::SnapshotTaken(_))).count();
+    assert_eq!((taken, all.len()), (1, 1 + 1 + 60 + 1));
+    let before = all.iter().take_while(|event| !matches!(event, Event::SnapshotTaken(_)));
+    assert_eq!(before.filter(|event| matches!(event, Event::MessageAppended(_))).count(), 19, "the twentieth crosses");
 }
