@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Actor, Service, Trouble};
+use super::{Actor, CONVERSATION, Service, Trouble};
 use crate::event::{ConversationId, Position, Version};
 use crate::view::{conversation, moment};
 
@@ -60,6 +60,18 @@ impl Service {
             // Across conversations neither means anything: no edge asks so.
             (AsOf::Version(_) | AsOf::Occurred(_), None) => Ok(Position::default()),
         }
+    }
+
+    /// The version that a conversation had at `at`; 0 before it began.
+    pub async fn version_at(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        at: Position,
+    ) -> Result<Version, Trouble> {
+        self.caught_up(actor, CONVERSATION, Some(at)).await?;
+        let rows = conversation::by_ids(&self.pool, actor.owner(), &[conversation], at).await?;
+        Ok(rows.first().map(|row| row.version).unwrap_or_default())
     }
 
     async fn versioned(

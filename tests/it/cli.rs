@@ -194,3 +194,41 @@ fn expected() -> Value {
     let text = fs::read_to_string(fixture("expected.json")).expect("the counts");
     serde_json::from_str(&text).expect("JSON")
 }
+
+#[test]
+fn old_labels_are_told_first_and_then_let_go() {
+    let ledger = Ledger::new();
+    let token = text(&ledger.run(&["token", "create", "--account", "a@b.org"]));
+    let (server, address) = ledger.serve();
+    let asked = |query: &str| {
+        let answer = ask(&address, &token, query);
+        assert_eq!(answer["errors"], Value::Null, "{answer}");
+        answer["data"].clone()
+    };
+    let started =
+        asked("mutation { startConversation(input: {}) { ... on ConversationDone { conversation { id } } } }");
+    let id = started["startConversation"]["conversation"]["id"].as_str().expect("an id").to_owned();
+    for label in ["one", "two", "three"] {
+        asked(&format!(
+            "mutation {{ takeSnapshot(input: {{conversationId: \"{id}\", label: \"{label}\"}}) {{ __typename }} }}"
+        ));
+    }
+    let labels = || asked(&format!("{{ conversation(id: \"{id}\") {{ snapshots {{ nodes {{ label }} }} }} }}"));
+    // Beside the server: what was taken by hand stays, unless it is asked for as well.
+    let kept = json(&ledger.run(&["snapshots", "thin", "--json"]));
+    assert_eq!((&kept["gone"], &kept["dry_run"]), (&Value::from(0), &Value::from(false)));
+    let thin = ["snapshots", "thin", "--keep-snapshots", "0h,0h,0h", "--thin-manual", "--json"];
+    let told = json(&ledger.run(&[&thin[..], &["--dry-run"]].concat()));
+    assert_eq!((&told["gone"], &told["conversations"][0]["kept"]), (&Value::from(2), &Value::from(1)));
+    assert_eq!(labels()["conversation"]["snapshots"]["nodes"].as_array().map(Vec::len), Some(3));
+    let gone = json(&ledger.run(&thin));
+    assert_eq!(gone["conversations"], told["conversations"]);
+    let left = serde_json::json!([{"label": "three"}]);
+    while labels()["conversation"]["snapshots"]["nodes"] != left {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(json(&ledger.run(&thin))["gone"], 0);
+    let wrong = ledger.run_to(2, &["snapshots", "thin", "--keep-snapshots", "a while"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("24h,7d,30d"));
+    server.signal(Signal::TERM);
+}

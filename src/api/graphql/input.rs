@@ -4,6 +4,7 @@
 use async_graphql::{ID, InputObject};
 use chrono::{DateTime, Utc};
 
+use super::as_of::AsOf;
 use super::message::{Rating, Role, UsageInput};
 use super::part::PartInput;
 use super::scalar::{BigInt, Decimal};
@@ -106,7 +107,11 @@ inputs! {
         /// The last message of the run, the first one or below it.
         to_message_id: ID,
     }
-    RestoreToInput { conversation_id: ID, version: i32 }
+    RestoreToInput {
+        conversation_id: ID,
+        /// The moment to go back to.
+        to: AsOf,
+    }
     TakeSnapshotInput {
         conversation_id: ID,
         /// What it is to be found by.

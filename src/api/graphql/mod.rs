@@ -27,6 +27,7 @@ mod loader;
 mod media;
 mod message;
 mod mutation;
+mod order;
 mod page;
 mod part;
 mod payload;

@@ -1,7 +1,8 @@
 //! Mutations: each reads its input, has the service carry it out, and answers what became of it.
 
-use async_graphql::{Context, ID, Object, Result, Value};
+use async_graphql::{Context, ID, Object, Result};
 
+use super::as_of::{self, AsOf};
 use super::asker::{Asker, bad_input, problem, trouble};
 use super::id::{Name, chosen};
 use super::input::{
@@ -9,15 +10,16 @@ use super::input::{
     GraftMessagesInput, RateMessageInput, RenameBranchInput, RestoreToInput, SetTitleInput, SnapshotFileInput,
     StartConversationInput, SwitchModelInput, TagsInput, TakeSnapshotInput, TargetInput,
 };
+use super::order::{became, carry_out, located, named, on_branch, on_conversation, on_message, one};
 use super::part;
 use super::payload::{
     AppendMessagePayload, Became, BranchPayload, ConfigureSnapshotsPayload, ConversationPayload, MessagePayload,
-    Refused, SnapshotPayload, SnapshotsConfigured, Stale, StartConversationPayload, shown,
+    Refused, SnapshotPayload, SnapshotsConfigured, StartConversationPayload, shown,
 };
 use crate::event::{Ancestor, ConversationId, EventId, FileChange, MessageId, SnapshotPolicy, Version};
 use crate::ledger::{Act, AppendMessage, Below, Command, CreateBranch, EditMessage, Start, TakeSnapshot};
 use crate::random;
-use crate::service::{ConfigureError, Done, Named, Order, Outcome, Reason, Run, Trouble};
+use crate::service::{ConfigureError, Done, Order, Reason, Run, Trouble};
 
 pub struct Mutation;
 
@@ -248,16 +250,23 @@ impl Mutation {
         Ok(AppendMessagePayload::of(became, input.client_mutation_id))
     }
 
-    /// Makes a conversation what it was at an earlier version. What came after stays in its history, and it can be
-    /// brought back to that as well.
+    /// Makes a conversation what it was at an earlier moment. What came after stays in its history, and it can be brought
+    /// back to that as well.
     async fn restore_to(&self, context: &Context<'_>, input: RestoreToInput) -> Result<ConversationPayload> {
         let asker = Asker::of(context);
         let (whose, conversation) = Name::conversation(&input.conversation_id).map_err(problem)?;
         if !asker.may_see(whose) {
             return Ok(ConversationPayload::Refused(Refused::not_found("conversation")));
         }
+        let to = match input.to {
+            AsOf::Version(version) => Version(version),
+            to => {
+                let at = as_of::moment(&asker, Some(conversation), Some(to)).await?;
+                asker.service.version_at(asker.actor, conversation, at).await.map_err(|error| trouble(&error))?
+            }
+        };
         let named = named(context, input.client_mutation_id.clone())?;
-        let (to, expected) = (Version(input.version), input.expected_version.map(Version));
+        let expected = input.expected_version.map(Version);
         let outcome = asker.service.restore(asker.actor, conversation, to, named, expected).await;
         let outcome = outcome.map_err(|error| trouble(&error))?;
         let became = became(conversation, outcome, |done| Some(done.conversation))?;
@@ -405,48 +414,6 @@ fn appended(done: &Done) -> Option<Vec<MessageId>> {
     Some(done.messages.clone()).filter(|messages| !messages.is_empty())
 }
 
-async fn on_conversation(context: &Context<'_>, input: TargetInput, act: Act) -> Result<ConversationPayload> {
-    let asker = Asker::of(context);
-    let (whose, conversation) = Name::conversation(&input.id).map_err(problem)?;
-    if !asker.may_see(whose) {
-        return Ok(ConversationPayload::Refused(Refused::not_found("conversation")));
-    }
-    let order = one(context, conversation, act.into(), input.client_mutation_id.clone(), input.expected_version)?;
-    let became = carry_out(&asker, order, |done| Some(done.conversation)).await?;
-    Ok(ConversationPayload::of(became, input.client_mutation_id))
-}
-
-async fn on_message(
-    context: &Context<'_>,
-    input: TargetInput,
-    act: impl FnOnce(MessageId) -> Act,
-) -> Result<MessagePayload> {
-    let asker = Asker::of(context);
-    let Some((conversation, message)) = located(&asker, &input.id).await? else {
-        return Ok(MessagePayload::Refused(Refused::not_found("message")));
-    };
-    let command = act(message).into();
-    let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
-    let became = carry_out(&asker, order, |_| Some(vec![message])).await?;
-    Ok(MessagePayload::of(became, input.client_mutation_id))
-}
-
-async fn on_branch(
-    context: &Context<'_>,
-    input: TargetInput,
-    act: impl FnOnce(crate::event::BranchNumber) -> Act,
-) -> Result<BranchPayload> {
-    let asker = Asker::of(context);
-    let (whose, conversation, number) = Name::branch(&input.id).map_err(problem)?;
-    if !asker.may_see(whose) {
-        return Ok(BranchPayload::Refused(Refused::not_found("branch")));
-    }
-    let command = act(number).into();
-    let order = one(context, conversation, command, input.client_mutation_id.clone(), input.expected_version)?;
-    let became = carry_out(&asker, order, |done| Some((done.conversation, number))).await?;
-    Ok(BranchPayload::of(became, input.client_mutation_id))
-}
-
 async fn tag(asker: &Asker<'_>, word: String) -> Result<crate::ledger::Tag> {
     let tags = asker.service.tags(asker.actor, &[word]).await.map_err(|error| trouble(&error))?;
     tags.into_iter().next().ok_or_else(|| bad_input("the account was forgotten: nothing can be named in it any more"))
@@ -454,69 +421,4 @@ async fn tag(asker: &Asker<'_>, word: String) -> Result<crate::ledger::Tag> {
 
 fn target(input: TagsInput) -> TargetInput {
     TargetInput { id: input.id, client_mutation_id: input.client_mutation_id, expected_version: input.expected_version }
-}
-
-/// The conversation of a message of the asker's.
-async fn located(asker: &Asker<'_>, id: &ID) -> Result<Option<(ConversationId, MessageId)>> {
-    let (whose, message) = Name::message(id).map_err(problem)?;
-    if !asker.may_see(whose) {
-        return Ok(None);
-    }
-    let conversation = asker.service.conversation_of(asker.actor, message).await.map_err(|error| trouble(&error))?;
-    Ok(conversation.map(|conversation| (conversation, message)))
-}
-
-fn one(
-    context: &Context<'_>,
-    conversation: ConversationId,
-    command: Command,
-    client_mutation_id: Option<String>,
-    expected: Option<i32>,
-) -> Result<Order> {
-    let named = named(context, client_mutation_id)?;
-    Ok(Order { conversation, commands: vec![command], named, expected: expected.map(Version) })
-}
-
-/// The command's name, and what was asked: the mutation and its input, without what may differ between two tries.
-fn named(context: &Context<'_>, client_mutation_id: Option<String>) -> Result<Option<Named>> {
-    let Some(id) = client_mutation_id else { return Ok(None) };
-    if id.is_empty() || id.len() > 200 {
-        return Err(bad_input("`clientMutationId` takes 1 to 200 bytes"));
-    }
-    let field = context.field();
-    let mut request = field.name().as_bytes().to_vec();
-    for (name, value) in field.arguments()? {
-        let mut value = value;
-        if let Value::Object(fields) = &mut value {
-            fields.retain(|name, _| !["clientMutationId", "expectedVersion"].contains(&name.as_str()));
-        }
-        // JSON of `serde_json`, whose maps are ordered: the same input in another order is the same request.
-        let value = value.into_json().map_err(|error| bad_input(error.to_string()))?;
-        request.extend(format!("\0{name}\0{value}").into_bytes());
-    }
-    Ok(Some(Named { id, request }))
-}
-
-async fn carry_out<Key>(
-    asker: &Asker<'_>,
-    order: Order,
-    key: impl FnOnce(&Done) -> Option<Key>,
-) -> Result<Became<Key>> {
-    let conversation = order.conversation;
-    let outcome = asker.service.execute(asker.actor, order).await.map_err(|error| trouble(&error))?;
-    became(conversation, outcome, key)
-}
-
-fn became<Key>(
-    conversation: ConversationId,
-    outcome: Outcome,
-    key: impl FnOnce(&Done) -> Option<Key>,
-) -> Result<Became<Key>> {
-    let nameless = || bad_input("this clientMutationId was used for a command of another kind; choose another one");
-    Ok(match outcome {
-        Outcome::Done(done) => Became::Done(key(&done).ok_or_else(nameless)?, done.position),
-        Outcome::AlreadyDone(done) => Became::AlreadyDone(key(&done).ok_or_else(nameless)?, done.position),
-        Outcome::Stale { expected, version } => Became::Stale(Stale { conversation, expected, version }),
-        Outcome::Refused(reason) => Became::Refused(reason.into()),
-    })
 }

@@ -210,6 +210,7 @@ impl Query {
 
     /// The event behind a value on screen: the one that set it last. Null when nothing ever did.
     #[graphql(complexity = "1000 + child_complexity")]
+    #[allow(clippy::too_many_arguments)] // they are the names of the schema
     async fn why(
         &self,
         context: &Context<'_>,

@@ -160,14 +160,14 @@ pub async fn costs(
     let dimensions: Vec<Dimension> = group_by.into_iter().map(Dimension::from).collect();
     let filter = match filter {
         None => None,
-        Some(filter) => match filter.resolve(asker, at_least, at).await? {
-            Some(filter) => Some(filter),
-            // Nothing can meet it.
-            None => {
+        Some(filter) => {
+            let Some(filter) = filter.resolve(asker, at_least, at).await? else {
+                // Nothing can meet it.
                 let position = asker.service.view_position(USAGE).min(at);
                 return Ok(CostReport { costs: Costs::nothing(&dimensions, position), at });
-            }
-        },
+            };
+            Some(filter)
+        }
     };
     let read = asker.service.costs(asker.actor, range, &dimensions, filter.as_ref(), at).await;
     read.map_err(|error| trouble(&error))?.map(|costs| CostReport { costs, at }).ok_or_else(|| {

@@ -43,10 +43,15 @@ async fn branches_are_compared_given_up_and_gone_back_from() {
     assert_eq!(ann.say(input).await["reason"], "BRANCH_ABANDONED");
     assert_eq!(outcome(&ann, "resumeBranch", "TargetInput", target(&main)).await.0, "BranchDone");
 
-    let back = |version: i32| json!({"conversationId": id, "version": version});
+    let back = |version: i32| json!({"conversationId": id, "to": {"version": version}});
     assert_eq!(outcome(&ann, "restoreTo", "RestoreToInput", back(3)).await.0, "ConversationDone");
     assert_eq!(outcome(&ann, "restoreTo", "RestoreToInput", back(3)).await.0, "ConversationAlreadyDone");
     assert_eq!(outcome(&ann, "restoreTo", "RestoreToInput", back(99)).await.1, "NO_EARLIER_VERSION");
+    let then = json!({"conversationId": id, "to": {"time": "2001-01-01T00:00:00Z"}});
+    assert_eq!(outcome(&ann, "restoreTo", "RestoreToInput", then).await.1, "NO_EARLIER_VERSION");
+    let newest = ann.get("query ($id: ID!) { conversation(id: $id) { position } }", json!({"id": id})).await;
+    let now = json!({"conversationId": id, "to": {"position": newest["conversation"]["position"]}});
+    assert_eq!(outcome(&ann, "restoreTo", "RestoreToInput", now).await.1, "NO_EARLIER_VERSION");
     let policy = json!({"conversationId": id, "autoHourly": false, "costLimitUsd": "2.5", "tokenLimit": 1000});
     let configured = outcome(&ann, "configureSnapshots", "ConfigureSnapshotsInput", policy.clone()).await;
     assert_eq!(configured.0, "SnapshotsConfigured");
