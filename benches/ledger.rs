@@ -17,6 +17,7 @@ mod rounds;
 mod search;
 mod text;
 mod transcript;
+mod travel;
 mod verify;
 
 use ledgers::Cluster;
@@ -75,6 +76,10 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("costs") {
         costs::measure(&cluster).await?;
+    }
+    if asked("travel") {
+        travel::long(&cluster).await?;
+        travel::checkpointer(&cluster).await?;
     }
     cluster.stop().await;
     Ok(())

@@ -144,7 +144,8 @@ impl Ledger {
         Ok(())
     }
 
-    async fn order(&self, conversation: ConversationId, commands: Vec<Command>) -> anyhow::Result<()> {
+    /// Carries out what is asked of a conversation.
+    pub async fn order(&self, conversation: ConversationId, commands: Vec<Command>) -> anyhow::Result<()> {
         let order = Order { conversation, commands, named: None, expected: None };
         match self.service.execute(self.actor, order).await? {
             Outcome::Done(_) => Ok(()),

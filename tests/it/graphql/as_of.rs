@@ -87,7 +87,7 @@ async fn what_was_answered_once_is_answered_again_as_of_then() {
                 ann.change(&switch).await;
             }
             7 => {
-                ann.change(&format!("untagConversation(input: {{id: \"{conversation}\", tags: [\"kitchen\"]}})")).await
+                ann.change(&format!("untagConversation(input: {{id: \"{conversation}\", tags: [\"kitchen\"]}})")).await;
             }
             8 => ann.change(&format!("unfavoriteConversation(input: {{id: \"{conversation}\"}})")).await,
             9 => ann.change(&format!("unhideMessage(input: {{id: {}}})", said[3])).await,
