@@ -151,6 +151,46 @@ BEGIN ATOMIC
     ) AS c ON true;
 END;
 
+-- The present is read by functions of the same shape that look no further than the rows at hand: a plan that also knows the
+-- way to the past takes as long to begin as a page takes to read.
+
+CREATE FUNCTION conversation_now(whose uuid, which uuid, at bigint) RETURNS SETOF conversation
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which;
+END;
+
+CREATE FUNCTION branches_now(whose uuid, which uuid, wanted integer, at bigint) RETURNS SETOF branch
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT b.*
+    FROM (
+        SELECT c.branches FROM conversation AS c WHERE c.owner_id = whose AND c.id = which LIMIT 1
+    ) AS its
+    CROSS JOIN LATERAL unnest(ARRAY(
+        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, its.branches), its.branches)))) AS n
+    CROSS JOIN LATERAL (
+        SELECT b.* FROM branch AS b
+        WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = n
+        ORDER BY b.block DESC LIMIT 1
+    ) AS b;
+END;
+
+CREATE FUNCTION tip_now(whose uuid, which uuid, named integer, at bigint)
+RETURNS TABLE (conversation_id uuid, segment integer, depth integer)
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT CASE WHEN b.tip_segment IS NULL THEN c.from_id ELSE which END, coalesce(b.tip_segment, c.from_segment),
+        coalesce(b.tip_depth, c.from_depth)
+    FROM (
+        SELECT b.* FROM branch AS b WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = named
+        ORDER BY b.block DESC LIMIT 1
+    ) AS b
+    LEFT JOIN LATERAL (
+        SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND b.tip_segment IS NULL LIMIT 1
+    ) AS c ON true;
+END;
+
 -- Where a segment forks off; no row when it starts at the root.
 CREATE FUNCTION above(whose uuid, which uuid, number integer)
 RETURNS TABLE (conversation_id uuid, segment integer, depth integer)

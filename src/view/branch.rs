@@ -52,7 +52,7 @@ pub async fn of_conversations(
 ) -> Result<HashMap<ConversationId, Vec<BranchRow>>, sqlx::Error> {
     let ids: Vec<Uuid> = conversations.iter().map(|id| id.0).collect();
     let query =
-        sqlx::query(include_str!("../../projections/conversation/branches.sql")).bind(owner.0).bind(ids).bind(at.0);
+        sqlx::query(as_of!("../../projections/conversation/branches.sql", at)).bind(owner.0).bind(ids).bind(at.0);
     let mut branches: HashMap<_, Vec<_>> = HashMap::with_capacity(conversations.len());
     for row in query.fetch_all(pool).await? {
         let branch = branch(&row)?;
@@ -69,7 +69,7 @@ pub async fn by_numbers(
     at: Position,
 ) -> Result<Vec<BranchRow>, sqlx::Error> {
     let (conversations, numbers) = columns(branches);
-    let query = sqlx::query(include_str!("../../projections/conversation/branch.sql"))
+    let query = sqlx::query(as_of!("../../projections/conversation/branch.sql", at))
         .bind(owner.0)
         .bind(conversations)
         .bind(numbers)
@@ -85,7 +85,7 @@ pub async fn path_costs(
     at: Position,
 ) -> Result<HashMap<(ConversationId, BranchNumber), Decimal>, sqlx::Error> {
     let (conversations, numbers) = columns(branches);
-    let query = sqlx::query(include_str!("../../projections/conversation/branch_costs.sql"))
+    let query = sqlx::query(as_of!("../../projections/conversation/branch_costs.sql", at))
         .bind(owner.0)
         .bind(conversations)
         .bind(numbers)

@@ -145,7 +145,7 @@ pub async fn by_ids(
     at: Position,
 ) -> Result<Vec<ConversationRow>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let query = sqlx::query(include_str!("../../projections/conversation/get.sql")).bind(owner.0).bind(ids).bind(at.0);
+    let query = sqlx::query(as_of!("../../projections/conversation/get.sql", at)).bind(owner.0).bind(ids).bind(at.0);
     query.fetch_all(pool).await?.iter().map(conversation).collect()
 }
 
@@ -186,7 +186,7 @@ pub async fn list(
         (_, true) => "weight down",
         (_, false) => "weight up",
     };
-    let query = sqlx::query(include_str!("../../projections/conversation/list.sql")).bind(owner.0);
+    let query = sqlx::query(as_of!("../../projections/conversation/list.sql", at)).bind(owner.0);
     let rows = filter
         .bind(query)
         .bind(weight(order))

@@ -48,7 +48,7 @@ pub async fn page(
         Cut::First(count) => (Some(many(count)), None),
         Cut::Last(count) => (None, Some(many(count))),
     };
-    let rows = sqlx::query(include_str!("../../projections/conversation/page.sql"))
+    let rows = sqlx::query(as_of!("../../projections/conversation/page.sql", at))
         .bind(owner.0)
         .bind(conversation.0)
         .bind(branch.0)

@@ -4,6 +4,16 @@
 //!
 //! What can be read as of another moment takes the position that the log had come to then, or [`Position::LATEST`](crate::event::Position::LATEST).
 
+/// The text of a statement that reads things as of a moment. Of the present it is read by functions of other names that look
+/// no further than the rows at hand (`projections/conversation/as_of.sql`).
+macro_rules! as_of {
+    ($file:literal, $at:expr) => {{
+        static NOW: std::sync::LazyLock<String> =
+            std::sync::LazyLock::new(|| include_str!($file).replace("_at(", "_now("));
+        if $at == $crate::event::Position::LATEST { NOW.as_str() } else { include_str!($file) }
+    }};
+}
+
 pub mod audit;
 pub mod branch;
 pub mod conversation;

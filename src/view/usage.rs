@@ -102,7 +102,7 @@ pub async fn costs(
     let Quarters { whole, cut } = Quarters::of(range);
     let (cut_from, cut_to): (Vec<_>, Vec<_>) = cut.into_iter().unzip();
     let everything = Filter::default();
-    let query = sqlx::query(include_str!("../../projections/usage/costs.sql")).bind(owner.0);
+    let query = sqlx::query(as_of!("../../projections/usage/costs.sql", at)).bind(owner.0);
     let rows = filter
         .unwrap_or(&everything)
         .bind(query)

@@ -131,6 +131,10 @@ fn agree<'t>(
     }
     for told in told {
         let Event::MessageAppended(said) = &told.event else { continue };
+        // A grafted message was paid for where it was said.
+        if said.origin.is_some() {
+            continue;
+        }
         let at = told.occurred_at;
         if range.from.is_none_or(|from| from <= at) && range.to.is_none_or(|to| at < to) {
             add(rows.entry(keys(told, said, range.zone, dimensions)).or_default(), said);

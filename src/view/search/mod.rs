@@ -118,7 +118,7 @@ pub async fn list(
     at: Position,
 ) -> Result<Vec<HitRow>, sqlx::Error> {
     let whole = |spelled: &Spelled| spelled.fine.clone().unwrap_or_else(|| spelled.coarse.clone());
-    let rows = sqlx::query(include_str!("../../../projections/search/search.sql"))
+    let rows = sqlx::query(as_of!("../../../projections/search/search.sql", at))
         .bind(owner.0)
         .bind(&query.coarse)
         .bind(&query.fine)
@@ -155,7 +155,7 @@ pub async fn abandoned(
     at: Position,
 ) -> Result<HashSet<(ConversationId, Place)>, sqlx::Error> {
     let column = |of: fn(&Place) -> i32| places.iter().map(|(_, place)| of(place)).collect::<Vec<_>>();
-    let rows = sqlx::query(include_str!("../../../projections/search/abandoned.sql"))
+    let rows = sqlx::query(as_of!("../../../projections/search/abandoned.sql", at))
         .bind(owner.0)
         .bind(places.iter().map(|(conversation, _)| conversation.0).collect::<Vec<_>>())
         .bind(column(|place| place.segment.0))

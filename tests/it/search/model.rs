@@ -185,15 +185,11 @@ fn plain(
             continue;
         }
         let state = &history.states[&(owner, told.conversation)];
-        let later = history.placed(before).any(|(later, other)| {
-            later > position
-                && other.conversation == told.conversation
-                && matches!(other.event, Event::ConversationTitled(_))
-        });
         match &told.event {
             Event::MessageAppended(_) | Event::ConversationTitled(_) if state.deleted => left_out.deleted += 1,
             Event::MessageAppended(said) if !hidden && state.hidden.contains(&said.place) => left_out.hidden += 1,
-            Event::ConversationTitled(_) if later => left_out.titles += 1,
+            // Another was set since, or one before it was restored.
+            Event::ConversationTitled(_) if told.version != state.title => left_out.titles += 1,
             Event::MessageAppended(_) | Event::ConversationTitled(_) => drop(found.insert(position)),
             _ => {}
         }
