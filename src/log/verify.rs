@@ -10,9 +10,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{PgPool, Row as _};
 
 use super::digest::{self, Hash};
-use super::merkle::Tree;
 use super::{Identity, Recorded, read};
 use crate::event::{HistoryId, OwnerId, Position, Sealed, StreamId, Version};
+use crate::proof::merkle::Tree;
 
 /// Events in one piece of work.
 const PIECE: i64 = 2_000;
