@@ -234,6 +234,11 @@ async fn histories(pool: &PgPool) -> Result<Vec<(Position, HistoryId)>, sqlx::Er
     rows.iter().map(|row| Ok((Position(row.try_get("since")?), HistoryId(row.try_get("id")?)))).collect()
 }
 
+/// Which history the event at a position belongs to.
+pub async fn history_of(pool: &PgPool, position: Position) -> Result<HistoryId, sqlx::Error> {
+    Ok(history_at(&histories(pool).await?, position))
+}
+
 fn history_at(histories: &[(Position, HistoryId)], position: Position) -> HistoryId {
     histories.iter().rev().find(|(since, _)| *since < position).map(|(_, id)| *id).unwrap_or_default()
 }

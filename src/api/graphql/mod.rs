@@ -30,6 +30,7 @@ mod mutation;
 mod page;
 mod part;
 mod payload;
+mod proof;
 mod query;
 mod question;
 mod scalar;
