@@ -26,7 +26,7 @@ use crate::proof::witness::{Request, follows};
 pub(super) struct Check {
     /// A public key that is trusted to sign checkpoints, as `convoledger keys public` prints it; may be repeated
     #[arg(long = "key", value_name = "KEY", required = true)]
-    keys: Vec<Verifier>,
+    trusted: Vec<Verifier>,
     /// What is to be checked
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
@@ -66,15 +66,15 @@ impl Check {
         let text = fs::read_to_string(file).context("it cannot be read")?;
         let (checkpoint, holds) = if text.starts_with("c2sp.org/tlog-proof@") {
             let bundle = Bundle::parse(&text)?;
-            let (checkpoint, leaf) = event(&bundle, &self.keys)?;
+            let (checkpoint, leaf) = event(&bundle, &self.trusted)?;
             (checkpoint.clone(), Holds::Event { leaf: Box::new(leaf), checkpoint })
         } else if text.starts_with("old ") {
             let request = Request::parse(&text)?;
-            let (checkpoint, _) = Checkpoint::open(&request.checkpoint.to_string(), &self.keys)?;
+            let (checkpoint, _) = Checkpoint::open(&request.checkpoint.to_string(), &self.trusted)?;
             seen.requests.push((file, request, checkpoint.clone()));
             (checkpoint.clone(), Holds::Checkpoint(checkpoint))
         } else {
-            let (checkpoint, _) = Checkpoint::open(&text, &self.keys)?;
+            let (checkpoint, _) = Checkpoint::open(&text, &self.trusted)?;
             (checkpoint.clone(), Holds::Checkpoint(checkpoint))
         };
         seen.agree(checkpoint)?;

@@ -31,7 +31,7 @@ pub(super) struct Witness {
     state: PathBuf,
     /// A public key that signs the log's checkpoints; needed the first time, and when keys are switched; may be repeated
     #[arg(long = "key", value_name = "KEY")]
-    keys: Vec<Verifier>,
+    trusted: Vec<Verifier>,
     /// Where the new checkpoint is
     #[arg(value_name = "URL|FILE")]
     source: String,
@@ -51,7 +51,7 @@ struct Memory {
 impl Witness {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let memory = self.remembered()?;
-        let mut keys = self.keys.clone();
+        let mut keys = self.trusted.clone();
         for known in memory.iter().flat_map(|memory| &memory.keys) {
             let known: Verifier = known.parse()?;
             if !keys.contains(&known) {

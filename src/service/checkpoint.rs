@@ -171,8 +171,10 @@ impl Service {
         position: Position,
         size: Option<u64>,
     ) -> Result<Option<Inclusion>, Trouble> {
-        let Some(before) = position.0.checked_sub(1) else { return Ok(None) };
-        let event = self.log.read_range(Position(before), 1).await?.pop();
+        if position.0 < 1 {
+            return Ok(None);
+        }
+        let event = self.log.read_range(Position(position.0 - 1), 1).await?.pop();
         match event.filter(|event| event.position == position && event.fact.owner == actor.owner()) {
             Some(_) => self.prove_inclusion(position, size).await,
             None => Ok(None),
