@@ -1,6 +1,7 @@
 //! `convoledger witness`
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -154,18 +155,23 @@ async fn prove(url: &str, old: u64, size: u64) -> anyhow::Result<Vec<Hash>> {
         let mut nodes = Vec::new();
         for node in span.nodes() {
             let (tile, range) = Tile::of(node, size);
-            if !tiles.contains_key(&tile) {
-                let bytes = fetch(format!("{url}/{}", tile.path())).await?;
-                let (hashes, rest) = bytes.as_chunks::<32>();
-                ensure!(rest.is_empty() && hashes.len() as u64 == tile.width, "{} is no such tile", tile.path());
-                tiles.insert(tile, hashes.to_vec());
-            }
-            let hashes = tiles.get(&tile).and_then(|hashes| hashes.get(range));
+            let hashes = match tiles.entry(tile) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => unread.insert(read(url, tile).await?),
+            };
+            let hashes = hashes.get(range);
             nodes.push(fold(hashes.with_context(|| format!("{} is too narrow", tile.path()))?));
         }
         proof.push(root(&nodes));
     }
     Ok(proof)
+}
+
+async fn read(url: &str, tile: Tile) -> anyhow::Result<Vec<Hash>> {
+    let bytes = fetch(format!("{url}/{}", tile.path())).await?;
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    ensure!(rest.is_empty() && hashes.len() as u64 == tile.width, "{} is no such tile", tile.path());
+    Ok(hashes.to_vec())
 }
 
 async fn fetch(url: String) -> anyhow::Result<Vec<u8>> {

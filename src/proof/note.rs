@@ -239,8 +239,8 @@ impl Note {
 
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n", self.text)?;
-        self.signatures.iter().try_for_each(|signature| write!(f, "{signature}\n"))
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|signature| writeln!(f, "{signature}"))
     }
 }
 

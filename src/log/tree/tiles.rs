@@ -1,6 +1,7 @@
 //! Reading the tree: roots, proofs and tiles of any size that has been sealed, a tile at a time.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use sqlx::{PgConnection, Row as _};
 
@@ -84,10 +85,11 @@ async fn hashes(connection: &mut PgConnection, spans: &[Span], size: u64) -> Res
         let mut nodes = Vec::new();
         for node in span.nodes() {
             let (at, range) = Tile::of(node, size);
-            if !read.contains_key(&at) {
-                read.insert(at, tile(connection, at).await?);
-            }
-            let hashes = read.get(&at).and_then(|hashes| hashes.get(range));
+            let hashes = match read.entry(at) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(unread) => unread.insert(tile(connection, at).await?),
+            };
+            let hashes = hashes.get(range);
             let hashes = hashes.ok_or_else(|| damaged(&format!("{} is not there, or not whole", at.path())))?;
             nodes.push(fold(hashes));
         }

@@ -1,6 +1,7 @@
 //! Checkpoints and proofs on a real Postgres: what is signed, what is refused, and what a stranger can tell.
 
 mod hostile;
+mod oracle;
 mod program;
 mod sealer;
 mod served;
