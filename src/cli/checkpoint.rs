@@ -21,6 +21,10 @@ pub(super) struct Checkpoint {
     /// take it (C2SP tlog-witness)
     #[arg(long, value_name = "N")]
     since: Option<u64>,
+    /// Go on as another history: for a ledger that was restored to an earlier day on purpose, and is not signed for any
+    /// more. To all who hold checkpoints it is another log from here
+    #[arg(long, conflicts_with = "since")]
+    new_history: bool,
     /// Print one JSON document: `origin`, `size`, `root`, `note`, `keys`
     #[arg(long, conflicts_with = "since")]
     json: bool,
@@ -48,7 +52,7 @@ impl Checkpoint {
     }
 
     async fn print(&self, service: &Service) -> anyhow::Result<()> {
-        let kept = service.seal_log().await?;
+        let kept = if self.new_history { service.begin_history().await? } else { service.seal_log().await? };
         if let Some(since) = self.since {
             let request = service.prove_checkpoint(&kept, since).await?;
             let request = request.with_context(|| format!("the log has no {since} events"))?;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::{Actor, Service, Trouble};
 use crate::event::{HistoryId, Position};
+use crate::log::tree::checkpoint_origin;
 use crate::log::tree::checkpoints::{self, Kept};
 use crate::log::tree::sealer::{Turn, rewritten};
 use crate::log::tree::tiles;
@@ -37,7 +38,8 @@ const TURN_AGAIN: Duration = Duration::from_millis(50);
 pub enum SealError {
     #[error(
         "the log is not signed for: {size} events were signed for, and it has {has}. It was cut short, or restored from \
-         an older backup; what others hold of it would be contradicted"
+         an older backup; what others hold of it would be contradicted. If that was done on purpose, run `convoledger \
+         checkpoint --new-history`"
     )]
     Shrunk { size: u64, has: u64 },
     #[error(
@@ -51,8 +53,8 @@ pub enum SealError {
     )]
     Differs { first: u64, last: u64 },
     #[error(
-        "the log is not signed for: it goes on as {found}, and {remembered} was signed last. Where a backup was restored \
-         on purpose, move the file `signed` away from the keys: what follows is another log to all who keep checkpoints"
+        "the log is not signed for: it goes on as {found}, and {remembered} was signed last. Start the server \
+         anew; and if nobody began another history here, look for who did"
     )]
     OtherHistory { found: String, remembered: String },
     #[error("another server has been sealing for {0} s; ask again")]
@@ -275,6 +277,49 @@ impl Service {
         };
         let waited = tokio::time::timeout(TURN_WITHIN, sealed).await;
         waited.unwrap_or(Err(SealError::Busy(TURN_WITHIN.as_secs())))
+    }
+
+    /// Has the log go on as another history, whose first checkpoint is signed at once: for a ledger that was restored to
+    /// an earlier day on purpose, which could not but contradict what was signed before. Servers that run go on without
+    /// signing until they are started anew.
+    ///
+    /// # Errors
+    /// If another server is sealing, or the database or the key files fail: then nothing is changed.
+    pub async fn begin_history(&self) -> Result<Kept, SealError> {
+        let turn = async {
+            loop {
+                let Some(mut turn) = Turn::take(&self.pool).await? else {
+                    tokio::time::sleep(TURN_AGAIN).await;
+                    continue;
+                };
+                if turn.extend().await?.1 {
+                    return Ok::<_, sqlx::Error>(turn);
+                }
+                turn.end().await?;
+            }
+        };
+        let turn = tokio::time::timeout(TURN_WITHIN, turn).await;
+        let mut turn = turn.map_err(|_| SealError::Busy(TURN_WITHIN.as_secs()))??;
+        let history = turn.begin_history().await?;
+        // With the lane held, whatever was appended meanwhile belongs to the history before.
+        let (size, _) = turn.extend().await?;
+        let origin = checkpoint_origin(&self.log.identity().origin, history);
+        let root = tiles::root(turn.connection(), size).await?;
+        let checkpoint = Checkpoint { origin: origin.clone(), size, root };
+        let to = checkpoint.clone();
+        let keys = self
+            .signing(move |signing| {
+                let keys = signing.keys(&origin, false)?;
+                let last = signing.last()?;
+                let _ = signing.remember(last.as_ref(), &to)?; // who was quicker will be refused
+                Ok(keys)
+            })
+            .await?;
+        let note = signed(checkpoint.text(), &keys).to_string();
+        let kept = Kept { checkpoint, note, signed_at: self.clock.now() };
+        checkpoints::keep(turn.connection(), &kept).await?;
+        turn.end().await?;
+        Ok(kept)
     }
 
     /// One turn at sealing, if this server gets it. `next_check` is the tile that is held against its events next: none

@@ -6,6 +6,7 @@
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use super::tiles::{self, level, signed};
+use crate::event::HistoryId;
 use crate::log::read;
 use crate::proof::tile::{WIDTH, fold};
 
@@ -37,6 +38,14 @@ impl Turn {
         extend(&mut self.transaction, sealed, full).await?;
         let all = full == head / WIDTH;
         Ok((if all { head } else { full * WIDTH }, all))
+    }
+
+    /// Has the log go on as another history from where it stands, and answers which. Nothing is appended until the end
+    /// of the turn.
+    pub async fn begin_history(&mut self) -> Result<HistoryId, sqlx::Error> {
+        sqlx::query(include_str!("../sql/lane_lock.sql")).execute(&mut *self.transaction).await?;
+        let history = sqlx::query_scalar(include_str!("../sql/begin_history.sql"));
+        history.fetch_one(&mut *self.transaction).await.map(HistoryId)
     }
 
     /// Keeps what was sealed, and gives the turn away.

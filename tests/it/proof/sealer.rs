@@ -149,6 +149,17 @@ async fn a_log_that_was_cut_short_is_not_signed_for() {
     grow(&beside, actor, 60).await;
     let refused = beside.seal_log().await.expect_err("a refusal");
     assert!(matches!(refused, SealError::Rewritten { size } if size == kept.checkpoint.size), "{refused}");
+
+    // Somebody says that it was meant to be: it is another log from here, and holds.
+    let begun = beside.begin_history().await.expect("a checkpoint");
+    assert_ne!(begun.checkpoint.origin, kept.checkpoint.origin);
+    let stale = beside.seal_log().await.expect_err("a refusal");
+    assert!(matches!(stale, SealError::OtherHistory { .. }), "{stale}");
+    let anew = stand.beside().await;
+    grow(&anew, actor, 5).await;
+    let next = anew.seal_log().await.expect("a checkpoint");
+    assert_eq!((&next.checkpoint.origin, next.checkpoint.size), (&begun.checkpoint.origin, begun.checkpoint.size + 6));
+    stand.holds().await;
 }
 
 #[tokio::test]
