@@ -4,6 +4,7 @@
 
 mod append;
 mod batch;
+mod checkpoint;
 mod costs;
 mod disk;
 mod fold;
@@ -50,6 +51,12 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("verify") {
         verify::measure(&cluster).await?;
+    }
+    if asked("verify-hashes") {
+        verify::hashes(&cluster).await?;
+    }
+    if asked("checkpoint") {
+        checkpoint::measure(&cluster).await?;
     }
     if asked("import") {
         import::measure(&cluster).await?;

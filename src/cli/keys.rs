@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Place;
 use super::output::{say, say_json};
 use crate::config;
-use crate::vault::{Keyring, Root};
+use crate::vault::{Keyring, Root, SigningKeys};
 
 /// The keys that open what people said. They lie outside the database; back them up with the log, and apart from it.
 #[derive(Debug, Args)]
@@ -21,6 +21,30 @@ pub(super) struct Keys {
 #[derive(Debug, Subcommand)]
 enum Action {
     RotateRoot(RotateRoot),
+    RotateSigning(RotateSigning),
+    Public(Public),
+}
+
+/// Switches to a new key for signing checkpoints. Servers may go on running.
+///
+/// From now on checkpoints are signed by the new key and the one before. Hand the new public key to those who check and
+/// to witnesses; once they have it, run this again with --finish. What was signed stays known.
+#[derive(Debug, Args)]
+struct RotateSigning {
+    /// End the switch: the newest key alone signs from now on
+    #[arg(long)]
+    finish: bool,
+    /// Print one JSON document: `keys`, the public keys, the newest first
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the public keys that sign or signed checkpoints (C2SP signed-note), a line each, the newest first.
+#[derive(Debug, Args)]
+struct Public {
+    /// Print one JSON document: `keys`
+    #[arg(long)]
+    json: bool,
 }
 
 /// Seals all key files anew, under a new root key. Servers may go on running.
@@ -35,10 +59,26 @@ struct RotateRoot {
 }
 
 impl Keys {
-    pub(super) fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
-        let Action::RotateRoot(rotate) = self.action;
-        rotate.run(place)
+    pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
+        match self.action {
+            Action::RotateRoot(rotate) => rotate.run(place),
+            Action::RotateSigning(rotate) => {
+                let origin = place.checkpoint_origin().await?;
+                print(&place.signing()?.rotate(&origin, rotate.finish)?, rotate.json)
+            }
+            Action::Public(public) => print(&place.own_keys().await?, public.json),
+        }
     }
+}
+
+fn print(keys: &SigningKeys, json: bool) -> anyhow::Result<ExitCode> {
+    let keys: Vec<String> = keys.known.iter().map(ToString::to_string).collect();
+    if json {
+        say_json(&json!({ "keys": keys }))?;
+    } else {
+        say(&keys.join("\n"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl RotateRoot {

@@ -5,6 +5,8 @@
 
 #![allow(clippy::doc_markdown)] // what clap prints as help
 
+mod check;
+mod checkpoint;
 mod doctor;
 mod import;
 mod keys;
@@ -18,6 +20,7 @@ mod serve;
 mod snapshots;
 mod token;
 mod verify;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +66,10 @@ enum Command {
     Import(import::Import),
     Replay(replay::ReplayCommand),
     Verify(verify::Verify),
+    Checkpoint(checkpoint::Checkpoint),
+    Prove(checkpoint::Prove),
+    Check(check::Check),
+    Witness(witness::Witness),
     Token(token::TokenCommand),
     Projections(projections::Projections),
     Rebuild(rebuild::RebuildCommand),
@@ -86,13 +93,17 @@ impl Cli {
             Command::Import(import) => import.run(place).await,
             Command::Replay(replay) => replay.run(place).await,
             Command::Verify(verify) => verify.run(place).await,
+            Command::Checkpoint(checkpoint) => checkpoint.run(place).await,
+            Command::Prove(prove) => prove.run(place).await,
+            Command::Check(check) => check.run(),
+            Command::Witness(witness) => witness.run().await,
             Command::Token(token) => token.run(place).await,
             Command::Projections(projections) => projections.run(place).await,
             Command::Rebuild(rebuild) => rebuild.run(place).await,
             Command::Snapshots(snapshots) => snapshots.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
-            Command::Keys(keys) => keys.run(place),
+            Command::Keys(keys) => keys.run(place).await,
         };
         done.unwrap_or_else(|error| {
             output::complain(&format!("{error:#}"));

@@ -14,10 +14,10 @@ use super::Place;
 use crate::clock::Clock;
 use crate::config;
 use crate::database::{Database, Role};
-use crate::log::{Limits, Log};
+use crate::log::{Limits, Log, read};
 use crate::projection::{BUILT_IN, Closed, Engine, Opener, Projection, own};
 use crate::service::{Service, Words};
-use crate::vault::{KeyStore, Vault};
+use crate::vault::{KeyStore, Signing, SigningKeys, Vault};
 
 /// Connections for reading, for appending and for folding. They are apart, so that none starves another.
 const READERS: u32 = 8;
@@ -44,6 +44,26 @@ impl Place {
         let root = config::root_key();
         let root = root.as_ref().map(|root| root.as_str());
         KeyStore::new(self.keys_directory()?, root).context("CONVOLEDGER_ROOT_KEY cannot be used")
+    }
+
+    pub(super) fn signing(&self) -> anyhow::Result<Signing> {
+        Ok(Signing::new(self.keys()?))
+    }
+
+    /// What checkpoints call this ledger's log.
+    pub(super) async fn checkpoint_origin(&self) -> anyhow::Result<String> {
+        let database = self.existing().await?;
+        let pool = database.pool(1);
+        let identity = read::identity(&pool).await;
+        close(&[pool], database).await;
+        Ok(identity.context("reading which ledger this is")?.checkpoint_origin())
+    }
+
+    /// The keys that this ledger signs checkpoints with. None are made over a ledger that has none yet.
+    pub(super) async fn own_keys(&self) -> anyhow::Result<SigningKeys> {
+        let origin = self.checkpoint_origin().await?;
+        let keys = self.signing()?.keys(&origin, true);
+        keys.context("this ledger has signed no checkpoint yet, or its keys are not here")
     }
 
     pub(super) const fn is_embedded(&self) -> bool {

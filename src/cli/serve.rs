@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
@@ -16,6 +17,7 @@ use super::snapshots::Keep;
 use crate::api;
 use crate::database::Role;
 use crate::service::Service;
+use crate::service::publish::{Anchor, Witness};
 
 /// How long requests under way may take when the server is stopped.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -37,6 +39,12 @@ pub(super) struct Serve {
     /// How logs are written
     #[arg(long, value_name = "STYLE", value_enum, default_value = "text")]
     pub log: LogStyle,
+    /// A witness that is to cosign checkpoints (C2SP tlog-witness), with its public key; may be repeated
+    #[arg(long = "witness", value_name = "URL#KEY")]
+    witnesses: Vec<Witness>,
+    /// Where each checkpoint is kept besides: a file that it is appended to, or a URL that it is sent to; may be repeated
+    #[arg(long = "anchor", value_name = "FILE|URL")]
+    anchors: Vec<Anchor>,
     #[command(flatten)]
     keep: Keep,
 }
@@ -55,10 +63,19 @@ impl Serve {
             let service = house.service.clone();
             tokio::spawn(async move { service.keep_thin(retention).await })
         });
+        let (signed, published) = watch::channel(None);
+        let sealing = {
+            let (service, witnesses, anchors) = (house.service.clone(), self.witnesses, self.anchors);
+            tokio::spawn(async move {
+                tokio::join!(service.keep_sealed(signed), service.publish(published, witnesses, anchors));
+            })
+        };
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
         }
+        sealing.abort();
+        let _ = sealing.await; // what it held is let go of
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

@@ -12,12 +12,13 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::Fact;
 use crate::event::{HistoryId, INTEGER_MAX, OwnerId, Position, Sealed, StreamId, Version};
+use crate::proof::merkle;
 
-pub type Hash = [u8; 32];
+pub use crate::proof::Hash;
 
 static WORDS: LazyLock<blake3::Hasher> =
     LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger words digest v1"));
@@ -83,12 +84,25 @@ pub fn leaf(
     origin: &str,
     history: HistoryId,
     position: Position,
-    (owner, stream, version): (OwnerId, StreamId, Version),
+    stream: (OwnerId, StreamId, Version),
     recorded_at: DateTime<Utc>,
     event: &Hash,
 ) -> Hash {
+    merkle::leaf(&record(origin, history, position, stream, recorded_at, event))
+}
+
+/// The leaf record, which the leaf hash is taken over.
+#[must_use]
+pub fn record(
+    origin: &str,
+    history: HistoryId,
+    position: Position,
+    (owner, stream, version): (OwnerId, StreamId, Version),
+    recorded_at: DateTime<Utc>,
+    event: &Hash,
+) -> Vec<u8> {
     let mut record = Vec::with_capacity(200);
-    record.extend([0, LEAF_FORMAT]);
+    record.push(LEAF_FORMAT);
     for field in [
         origin.as_bytes(),
         history.0.as_bytes(),
@@ -102,7 +116,46 @@ pub fn leaf(
         record.extend(u32::try_from(field.len()).unwrap_or(u32::MAX).to_be_bytes());
         record.extend(field);
     }
-    Sha256::digest(&record).into()
+    record
+}
+
+/// What a leaf record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    pub origin: String,
+    pub history: HistoryId,
+    pub position: Position,
+    pub owner: OwnerId,
+    pub stream: StreamId,
+    pub version: Version,
+    pub recorded_at: DateTime<Utc>,
+    /// The event digest.
+    pub event: Hash,
+}
+
+impl Leaf {
+    /// Reads what [`record`] wrote, and nothing else.
+    #[must_use]
+    pub fn parse(record: &[u8]) -> Option<Self> {
+        let (&format, mut rest) = record.split_first()?;
+        let mut field = || {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (field, behind) = behind.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+            rest = behind;
+            Some(field)
+        };
+        let leaf = Self {
+            origin: std::str::from_utf8(field()?).ok()?.to_owned(),
+            history: HistoryId(Uuid::from_slice(field()?).ok()?),
+            position: Position(i64::from_be_bytes(field()?.try_into().ok()?)),
+            owner: OwnerId(Uuid::from_slice(field()?).ok()?),
+            stream: StreamId(Uuid::from_slice(field()?).ok()?),
+            version: Version(i32::from_be_bytes(field()?.try_into().ok()?)),
+            recorded_at: DateTime::from_timestamp_micros(i64::from_be_bytes(field()?.try_into().ok()?))?,
+            event: field()?.try_into().ok()?,
+        };
+        (format == LEAF_FORMAT && rest.is_empty()).then_some(leaf)
+    }
 }
 
 /// `body` in its RFC 8785 form. For the values that [`admissible`] lets in this is `serde_json`'s own compact form:
@@ -162,6 +215,25 @@ mod tests {
             prop_assert!(admissible(&body));
             prop_assert_eq!(canonical(&body), serde_json_canonicalizer::to_string(&body).expect("it is plain JSON"));
         }
+    }
+
+    #[test]
+    fn a_leaf_record_reads_as_what_it_was_written_of() {
+        let (history, owner, stream) = (HistoryId(Uuid::from_u128(1)), OwnerId(Uuid::from_u128(2)), Uuid::from_u128(3));
+        let at = DateTime::from_timestamp_micros(1_700_000_000_123_456).expect("a time");
+        let (place, event) = ((owner, StreamId(stream), Version(5)), [6; 32]);
+        let record = record("convoledger/é", history, Position(4), place, at, &event);
+        let leaf = Leaf::parse(&record).expect("it reads");
+        let origin = "convoledger/é".to_owned();
+        let (owner, stream, version) = place;
+        assert_eq!(
+            leaf,
+            Leaf { origin, history, position: Position(4), owner, stream, version, recorded_at: at, event }
+        );
+        for length in 0..record.len() {
+            assert_eq!(Leaf::parse(&record[..length]), None, "{length} bytes");
+        }
+        assert_eq!(Leaf::parse(&[&record[..], &[0]].concat()), None);
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The append-only log in Postgres. It holds facts in the clear and words sealed; it never sees plaintext.
 //!
 //! Data flows one way: [`Log::append`] through the group-commit [`appender`] and the [`lane`] into `event` and `words`; out again through [`read`] and the [`tail`], both of which check that positions are dense;
-//! and [`verify`] computes every digest again.
+//! [`verify`] computes every digest again, and the [`tree`] over them is what strangers are shown.
 
 mod append;
 mod appender;
 mod bell;
 pub mod digest;
 mod lane;
-pub mod merkle;
 pub mod read;
 pub mod tail;
+pub mod tree;
 pub mod verify;
 
 use chrono::{DateTime, Utc};

@@ -154,7 +154,7 @@ pub async fn identity(executor: impl PgExecutor<'_>) -> Result<Identity, sqlx::E
 }
 
 /// A log that is not what a log must be. It travels as a decoding error, for that is what it is: unreadable.
-fn damaged(what: &str) -> sqlx::Error {
+pub(super) fn damaged(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("the log is damaged: {what}; run `convoledger verify`").into())
 }
 

@@ -10,12 +10,14 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{PgPool, Row as _};
 
 use super::digest::{self, Hash};
-use super::merkle::Tree;
 use super::{Identity, Recorded, read};
 use crate::event::{HistoryId, OwnerId, Position, Sealed, StreamId, Version};
+use crate::proof::merkle::Tree;
 
 /// Events in one piece of work.
 const PIECE: i64 = 2_000;
+/// Leaves in one read.
+const LEAVES: i64 = 50_000;
 
 /// What a verification found.
 #[derive(Debug, Clone)]
@@ -46,6 +48,21 @@ pub async fn verify(
     pool: &PgPool,
     at: Option<u64>,
     workers: usize,
+    progress: impl FnMut(u64, u64),
+) -> Result<Report, sqlx::Error> {
+    verify_since(pool, Position(0), at, workers, progress).await
+}
+
+/// The same, but of the events up to `since` only the leaves are read: they hash to the root, and whether they are still
+/// those of their events is not looked at again.
+///
+/// # Errors
+/// If the database does not answer. What is wrong with the log itself is in the report.
+pub async fn verify_since(
+    pool: &PgPool,
+    since: Position,
+    at: Option<u64>,
+    workers: usize,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Report, sqlx::Error> {
     let identity = read::identity(pool).await?;
@@ -55,7 +72,12 @@ pub async fn verify(
     if at == Some(0) {
         check.root_at = Some(check.tree.root());
     }
-    let starts = (0..head.0).step_by(usize::try_from(PIECE).unwrap_or(1));
+    let since = since.min(head);
+    if let Some(wrong) = check.pass_over(pool, since).await? {
+        let (size, root) = (check.tree.size(), check.tree.root());
+        return Ok(Report { identity, size, root, root_at: check.root_at, wrong: Some(wrong) });
+    }
+    let starts = (since.0..head.0).step_by(usize::try_from(PIECE).unwrap_or(1));
     let mut pieces = stream::iter(starts)
         .map(|after| {
             let (pool, origin, histories) = (pool.clone(), identity.origin.clone(), histories.clone());
@@ -97,6 +119,41 @@ struct Checked {
 }
 
 impl Check {
+    /// Takes the leaves up to `since` for what they say.
+    async fn pass_over(&mut self, pool: &PgPool, since: Position) -> Result<Option<Wrong>, sqlx::Error> {
+        let mut after = 0;
+        while after < since.0 {
+            let to = since.0.min(after + LEAVES);
+            let rows = sqlx::query(include_str!("sql/leaves.sql")).bind(after).bind(to).fetch_all(pool).await?;
+            for row in &rows {
+                after += 1;
+                if row.try_get::<i64, _>("position")? != after {
+                    return Ok(Some(Wrong { position: Position(after), what: "the event is missing".into() }));
+                }
+                self.push(<Hash>::try_from(row.try_get::<&[u8], _>("leaf")?).unwrap_or_default());
+            }
+            if after != to {
+                return Ok(Some(Wrong { position: Position(after + 1), what: "the event is missing".into() }));
+            }
+        }
+        if since.0 > 0 {
+            for row in sqlx::query(include_str!("sql/versions_at.sql")).bind(since.0).fetch_all(pool).await? {
+                let stream = (OwnerId(row.try_get("owner_id")?), StreamId(row.try_get("stream_id")?));
+                self.versions.insert(stream, Version(row.try_get("version")?));
+            }
+            let last = read::range(pool, Position(since.0 - 1), 1).await?;
+            self.newest = last.first().map(|event| event.recorded_at);
+        }
+        Ok(None)
+    }
+
+    fn push(&mut self, leaf: Hash) {
+        self.tree.push(leaf);
+        if self.at == Some(self.tree.size()) {
+            self.root_at = Some(self.tree.root());
+        }
+    }
+
     fn take(&mut self, piece: Piece) -> Option<Wrong> {
         let mut expected = piece.after;
         for event in piece.events {
@@ -107,10 +164,7 @@ impl Check {
             if let Some(what) = event.wrong.or_else(|| self.in_order(event.stream, event.version, event.recorded_at)) {
                 return Some(Wrong { position: event.position, what });
             }
-            self.tree.push(event.leaf);
-            if self.at == Some(self.tree.size()) {
-                self.root_at = Some(self.tree.root());
-            }
+            self.push(event.leaf);
         }
         (expected != piece.to).then(|| Wrong { position: expected.next(), what: "the event is missing".into() })
     }
@@ -232,6 +286,11 @@ async fn stray_words(pool: &PgPool, head: Position) -> Result<Option<Wrong>, sql
 async fn histories(pool: &PgPool) -> Result<Vec<(Position, HistoryId)>, sqlx::Error> {
     let rows = sqlx::query(include_str!("sql/histories.sql")).fetch_all(pool).await?;
     rows.iter().map(|row| Ok((Position(row.try_get("since")?), HistoryId(row.try_get("id")?)))).collect()
+}
+
+/// Which history the event at a position belongs to.
+pub async fn history_of(pool: &PgPool, position: Position) -> Result<HistoryId, sqlx::Error> {
+    Ok(history_at(&histories(pool).await?, position))
 }
 
 fn history_at(histories: &[(Position, HistoryId)], position: Position) -> HistoryId {

@@ -1,6 +1,7 @@
 //! The use cases: load, decide, seal, append, wait, read. Nothing else appends, and every caller's rights are decided here.
 
 mod account;
+mod checkpoint;
 mod close;
 pub mod compare;
 mod execute;
@@ -9,6 +10,7 @@ mod import;
 mod moment;
 mod open;
 mod progress;
+pub mod publish;
 mod read;
 mod replay;
 mod seal;
@@ -28,6 +30,7 @@ use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
 pub use account::RegisterError;
+pub use checkpoint::{Consistency, Inclusion, SealError};
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use graft::Run;
 pub use import::Imported;

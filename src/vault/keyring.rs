@@ -6,6 +6,7 @@
 //!   needed, the newest first. There is no such file where the root is given from the environment.
 //! - `epoch-N`: the key that wraps the subject keys of epoch N, sealed by the root.
 //! - `lookup`: the key under which accounts are found and cursors authenticated, sealed by the root.
+//! - `signing` and `signed`: see [`signing`](super::signing).
 //!
 //! Sealed files say `v1 ` and, in hex, nonce ‖ ciphertext ‖ tag. Without these files nothing in the log opens again, so
 //! they are made on a ledger's first start alone and never over anything: a file that is missing was lost.
@@ -19,6 +20,7 @@ use super::KeyringError;
 use super::cipher::{self, Key};
 use super::files::{KeyDir, epoch_name};
 use super::root::{KeyStore, Root};
+use super::signing;
 
 const ROOT: &str = "root";
 const LOOKUP: &str = "lookup";
@@ -121,6 +123,7 @@ fn rotation(dir: &KeyDir, store: &KeyStore, new: &Root) -> Result<Vec<(String, Z
         let text = sealed(new, &name, &open(dir, &roots, &name)?);
         writes.push((name, text));
     }
+    writes.extend(signing::resealed(dir, &roots, new)?);
     if in_file {
         writes.push((ROOT.to_owned(), lines(&roots[..1])));
     }
@@ -128,7 +131,7 @@ fn rotation(dir: &KeyDir, store: &KeyStore, new: &Root) -> Result<Vec<(String, Z
 }
 
 /// The roots there are, the newest first: at least one.
-fn roots(dir: &KeyDir, store: &KeyStore) -> Result<Vec<Root>, KeyringError> {
+pub(super) fn roots(dir: &KeyDir, store: &KeyStore) -> Result<Vec<Root>, KeyringError> {
     if !store.given.is_empty() {
         return Ok(store.given.clone());
     }

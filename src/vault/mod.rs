@@ -6,7 +6,8 @@
 //!  ├─ epoch-N   files beside it, sealed by the root              keyring
 //!  │   └─ subject key   vault.subject_key, wrapped by an epoch   subject
 //!  │       └─ words     sealed one part at a time                seal
-//!  └─ lookup    a file, sealed by the root; the rest is derived  keyring
+//!  ├─ lookup    a file, sealed by the root; the rest is derived  keyring
+//!  └─ signing   a file, sealed by the root: signs checkpoints    signing
 //! ```
 //!
 //! No key ever lies in the clear in the database, and none outside memory but the root. All formats are final: what was
@@ -20,6 +21,7 @@ mod files;
 mod keyring;
 mod root;
 mod seal;
+mod signing;
 mod subject;
 
 use std::collections::HashMap;
@@ -32,6 +34,7 @@ pub use error::{KeyringError, VaultError};
 pub use keyring::Keyring;
 pub use root::{KeyStore, Root};
 pub use seal::{About, OpenError, SubjectKey, normalise};
+pub use signing::{Signing, SigningKeys};
 
 use crate::event::{LedgerId, Private, SubjectId};
 use cache::KeyCache;
@@ -43,6 +46,7 @@ pub struct Vault {
     pool: PgPool,
     ledger: LedgerId,
     keyring: Arc<Keyring>,
+    signing: Signing,
     cache: KeyCache,
 }
 
@@ -69,7 +73,13 @@ impl Vault {
                 keyring.epoch(epoch)?;
             }
         }
-        Ok(Self { pool, ledger, keyring: Arc::new(keyring), cache: KeyCache::new() })
+        Ok(Self {
+            pool,
+            ledger,
+            keyring: Arc::new(keyring),
+            signing: Signing::new(store.clone()),
+            cache: KeyCache::new(),
+        })
     }
 
     /// Makes the subject's first key, or tells of the one there is: all who race, and all who come again, are told of
@@ -168,6 +178,11 @@ impl Vault {
     /// Lets go of the subject's keys in memory. Who already holds one keeps it until it is done.
     pub async fn forget_cached(&self, subject: SubjectId) {
         self.cache.forget(subject).await;
+    }
+
+    /// The keys that checkpoints are signed with, and the memory of what was signed.
+    pub const fn signing(&self) -> &Signing {
+        &self.signing
     }
 
     /// A key for one use in the whole ledger, such as finding accounts or authenticating cursors. The context is a

@@ -12,6 +12,7 @@ mod log;
 mod own;
 mod plans;
 mod projection;
+mod proof;
 mod rebuild;
 mod replay;
 mod rules;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. A module may use those of lower layers and itself; neighbours do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["event", "clock", "random", "config"],
-    &["database", "format"],
+    &["database", "format", "proof"],
     &["ledger", "vault", "log", "account"],
     &["projection", "view"],
     &["service"],

@@ -97,4 +97,5 @@ def main():
         print(tree.get_root(size).hex())
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -31,6 +31,7 @@ mod order;
 mod page;
 mod part;
 mod payload;
+mod proof;
 mod query;
 mod question;
 mod scalar;

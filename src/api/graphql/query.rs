@@ -14,6 +14,7 @@ use super::event::{self, Event, EventConnection, EventFilter};
 use super::id::Name;
 use super::message::{self, Message};
 use super::page::{Window, cost};
+use super::proof::{self, Checkpoint, Proof};
 use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::snapshot::{self, Snapshot};
@@ -240,6 +241,21 @@ impl Query {
     async fn projections(&self, context: &Context<'_>) -> Result<Vec<ProjectionStatus>> {
         let statuses = Asker::of(context).service.projections().await.map_err(|error| trouble(&error))?;
         Ok(statuses.into_iter().map(ProjectionStatus::from).collect())
+    }
+
+    /// The newest checkpoint of the whole log; with `atLeast`, one that holds the first so many events.
+    async fn checkpoint(&self, context: &Context<'_>, at_least: Option<BigInt>) -> Result<Checkpoint> {
+        proof::checkpoint(&Asker::of(context), at_least).await
+    }
+
+    /// The proof that an event of the asker's is in the log: of `size` events, or of the newest checkpoint.
+    async fn inclusion_proof(&self, context: &Context<'_>, position: BigInt, size: Option<BigInt>) -> Result<Proof> {
+        proof::inclusion(&Asker::of(context), position, size).await
+    }
+
+    /// The proof that the log of `to` events begins with the first `from`.
+    async fn consistency_proof(&self, context: &Context<'_>, from: BigInt, to: BigInt) -> Result<Proof> {
+        proof::consistency(&Asker::of(context), from, to).await
     }
 }
 

@@ -19,7 +19,7 @@ BEGIN
 
     GRANT USAGE ON SCHEMA public, vault, account TO convoledger_app;
     GRANT SELECT ON _sqlx_migrations TO convoledger_app;
-    GRANT SELECT, INSERT ON event, words, history, ledger TO convoledger_app;
+    GRANT SELECT, INSERT ON event, words, history, ledger, tile, checkpoint, cosignature TO convoledger_app;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA vault, account TO convoledger_app;
     -- Each projection is a schema that the application makes, drops and makes again.
     EXECUTE format('GRANT CREATE ON DATABASE %I TO convoledger_app', current_database());

@@ -3,7 +3,7 @@
 mod append;
 mod bell;
 mod lane;
-mod oracle;
+pub mod oracle;
 mod repeat;
 mod verify;
 

@@ -15,21 +15,23 @@ use uuid::Uuid;
 use super::{appended, named, open, stream, target, to};
 use crate::support::postgres::fresh;
 
-/// The tree is pymerkle's; BLAKE3 is in no standard library.
-const REQUIREMENTS: [&str; 2] = ["pymerkle==7.0.0", "blake3==1.0.11"];
+/// The tree is pymerkle's; BLAKE3 and Ed25519 are in no standard library.
+const REQUIREMENTS: [&str; 3] = ["pymerkle==7.0.0", "blake3==1.0.11", "cryptography==48.0.0"];
+
+/// All that is hashed, as one JSON object.
+pub const DUMP: &str = "SELECT json_build_object(
+    'origin', (SELECT origin FROM ledger), 'history', (SELECT id FROM history),
+    'events', (SELECT json_agg(e ORDER BY position) FROM event AS e),
+    'words', (SELECT json_agg(w ORDER BY position, part) FROM words AS w))";
 
 #[tokio::test]
 async fn python_computes_the_root_that_verify_prints_at_every_size() {
     let database = fresh().await;
     let log = open(&database).await;
     every_kind_of_row(&log).await;
-    let dump = "SELECT json_build_object(
-        'origin', (SELECT origin FROM ledger), 'history', (SELECT id FROM history),
-        'events', (SELECT json_agg(e ORDER BY position) FROM event AS e),
-        'words', (SELECT json_agg(w ORDER BY position, part) FROM words AS w))";
-    let dump: Value = sqlx::query_scalar(dump).fetch_one(log.pool()).await.expect("a dump");
+    let dump: Value = sqlx::query_scalar(DUMP).fetch_one(log.pool()).await.expect("a dump");
 
-    let roots = oracle(&dump).await;
+    let roots = run_script("oracle.py", &dump).await;
     assert_eq!(roots.len(), 40);
     for (size, root) in (1..).zip(&roots) {
         let report = verify(log.pool(), Some(size), 1, |_, _| ()).await.expect("an answer");
@@ -68,17 +70,17 @@ async fn every_kind_of_row(log: &Log) {
     assert_eq!(newest.len(), 8);
 }
 
-/// The root at each size from 1 on, in hex.
-async fn oracle(dump: &Value) -> Vec<String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/oracle.py");
+/// What a script among `tests/python` prints about `given`, line by line.
+pub async fn run_script(name: &str, given: &Value) -> Vec<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name);
     let mut python = Command::new(python().await);
     let mut child = python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the oracle starts");
     let mut stdin = child.stdin.take().expect("it is piped");
-    stdin.write_all(dump.to_string().as_bytes()).await.expect("it reads");
+    stdin.write_all(given.to_string().as_bytes()).await.expect("it reads");
     drop(stdin);
     let output = child.wait_with_output().await.expect("it ends");
-    assert!(output.status.success(), "the oracle failed; what it says stands above");
-    String::from_utf8(output.stdout).expect("hex").lines().map(str::to_owned).collect()
+    assert!(output.status.success(), "{name} failed; what it says stands above");
+    String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect()
 }
 
 /// A Python with what the oracle needs, installed the first time.

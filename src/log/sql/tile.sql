@@ -1,0 +1,1 @@
+SELECT hashes FROM tile WHERE level = $1 AND index = $2
