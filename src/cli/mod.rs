@@ -92,7 +92,7 @@ impl Cli {
             Command::Snapshots(snapshots) => snapshots.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
-            Command::Keys(keys) => keys.run(place),
+            Command::Keys(keys) => keys.run(place).await,
         };
         done.unwrap_or_else(|error| {
             output::complain(&format!("{error:#}"));

@@ -55,10 +55,13 @@ impl Serve {
             let service = house.service.clone();
             tokio::spawn(async move { service.keep_thin(retention).await })
         });
+        let epochs = house.service.clone();
+        let epochs = tokio::spawn(async move { epochs.keep_epochs().await });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
         }
+        epochs.abort();
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

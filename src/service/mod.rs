@@ -3,6 +3,7 @@
 mod account;
 mod close;
 pub mod compare;
+mod epoch;
 mod execute;
 mod graft;
 mod import;
