@@ -6,6 +6,8 @@
 #![allow(clippy::doc_markdown)] // what clap prints as help
 
 mod doctor;
+mod forget;
+mod hold;
 mod import;
 mod keys;
 mod migrate;
@@ -67,6 +69,9 @@ enum Command {
     Projections(projections::Projections),
     Rebuild(rebuild::RebuildCommand),
     Snapshots(snapshots::Snapshots),
+    Forget(forget::Forget),
+    Hold(hold::Hold),
+    Release(hold::Release),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -90,6 +95,9 @@ impl Cli {
             Command::Projections(projections) => projections.run(place).await,
             Command::Rebuild(rebuild) => rebuild.run(place).await,
             Command::Snapshots(snapshots) => snapshots.run(place).await,
+            Command::Forget(forget) => forget.run(place).await,
+            Command::Hold(hold) => hold.run(place).await,
+            Command::Release(release) => release.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place).await,

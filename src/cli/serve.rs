@@ -57,11 +57,14 @@ impl Serve {
         });
         let epochs = house.service.clone();
         let epochs = tokio::spawn(async move { epochs.keep_epochs().await });
+        let forgetting = house.service.clone();
+        let forgetting = tokio::spawn(async move { forgetting.keep_forgetting().await });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
         }
         epochs.abort();
+        forgetting.abort();
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

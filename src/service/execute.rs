@@ -190,6 +190,7 @@ impl Errand {
                     return self.first_answer(Outcome::Refused(Reason::NameReused)).await;
                 }
                 Answer::IdTaken => return Ok(Outcome::Refused(Reason::IdTaken)),
+                Answer::Closed => return Ok(Outcome::Refused(Reason::Forgotten)),
                 Answer::Conflict { version, .. } => {
                     if let Some(expected) = self.expected {
                         return Ok(Outcome::Stale { expected, version });

@@ -5,18 +5,21 @@ mod close;
 pub mod compare;
 mod epoch;
 mod execute;
+mod forget;
 mod graft;
 mod import;
 mod moment;
 mod open;
 mod progress;
 mod read;
+mod receipt;
 mod replay;
 mod seal;
 mod search;
 mod skip;
 mod snapshot;
 mod state;
+pub mod stores;
 mod thin;
 mod totals;
 mod watch;
@@ -30,12 +33,14 @@ use tokio::sync::Semaphore;
 
 pub use account::RegisterError;
 pub use execute::{Done, Named, Order, Outcome, Reason};
+pub use forget::{ForgetError, Forgotten, Step, Survey};
 pub use graft::Run;
 pub use import::Imported;
 pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
+pub use receipt::{Receipts, Signer};
 pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
@@ -84,6 +89,7 @@ pub struct Service {
     states: state::States,
     policies: snapshot::Policies,
     orders: Arc<Semaphore>,
+    receipts: Receipts,
     /// The last position acknowledged to each account, which its next read must not miss.
     acknowledged: Cache<AccountId, Position>,
 }
@@ -128,6 +134,7 @@ impl Service {
             states: state::States::new(),
             policies: snapshot::Policies::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
+            receipts: Receipts::default(),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),
         }
     }

@@ -54,6 +54,17 @@ pub struct Vault {
 /// How often something is tried anew because key files changed amid it.
 const TRIES: usize = 8;
 
+/// What is kept of a key, also when it was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HadKey {
+    pub generation: u32,
+    /// Hex.
+    pub commitment: String,
+    /// The epoch that wrapped it last.
+    pub epoch: u32,
+    pub destroyed: bool,
+}
+
 /// A subject's key, as `subject_key.created` tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreatedKey {
@@ -130,10 +141,10 @@ impl Vault {
     /// # Errors
     /// If the subject has no key yet, it does not open, or the database fails.
     pub async fn current(&self, subject: SubjectId) -> Result<Private<Arc<SubjectKey>>, VaultError> {
+        const DOING: &str = "reading a subject's newest key";
         if let Some(key) = self.cache.newest(subject).await {
             return Ok(Private::Known(key));
         }
-        const DOING: &str = "reading a subject's newest key";
         for _ in 0..TRIES {
             let fence = self.cache.fence();
             let row = subject::newest(&self.pool, subject).await.map_err(failed(DOING))?;
@@ -187,6 +198,7 @@ impl Vault {
         &self,
         ids: &[(SubjectId, u32)],
     ) -> Result<HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>, VaultError> {
+        const DOING: &str = "reading subjects' keys";
         let mut keys = HashMap::with_capacity(ids.len());
         let mut unknown = Vec::new();
         for &id in ids {
@@ -202,7 +214,6 @@ impl Vault {
         if unknown.is_empty() {
             return Ok(keys);
         }
-        const DOING: &str = "reading subjects' keys";
         for _ in 0..TRIES {
             let fence = self.cache.fence();
             let mut again = Vec::new();
@@ -240,6 +251,19 @@ impl Vault {
     /// Lets go of the subject's keys in memory. Who already holds one keeps it until it is done.
     pub async fn forget_cached(&self, subject: SubjectId) {
         self.cache.forget(subject).await;
+    }
+
+    /// Lets go of all keys in memory: those that are still there are read again.
+    pub async fn forget_all_cached(&self) {
+        self.cache.forget_all().await;
+    }
+
+    /// All keys that a subject ever had, also those that were destroyed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn had(&self, subject: SubjectId) -> Result<Vec<HadKey>, VaultError> {
+        subject::had(&self.pool, subject).await.map_err(failed("reading which keys a subject had"))
     }
 
     /// A key for one use in the whole ledger, such as finding accounts or authenticating cursors. The context is a

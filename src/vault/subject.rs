@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::cipher::{self, Key, Wrapped};
 use super::error::failed;
-use super::{CreatedKey, Keyring, SubjectKey, VaultError};
+use super::{CreatedKey, HadKey, Keyring, SubjectKey, VaultError};
 use crate::event::{LedgerId, Private, SubjectId};
 
 /// A row of the table.
@@ -86,6 +86,18 @@ pub(super) async fn named(pool: &PgPool, ids: &[(SubjectId, u32)]) -> Result<Vec
     let (subjects, generations): (Vec<Uuid>, Vec<i32>) =
         ids.iter().map(|&(subject, generation)| (subject.0, generation.cast_signed())).unzip();
     sqlx::query_as(include_str!("sql/named.sql")).bind(subjects).bind(generations).fetch_all(pool).await
+}
+
+/// All keys that a subject ever had.
+pub(super) async fn had(pool: &PgPool, subject: SubjectId) -> Result<Vec<HadKey>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/had.sql")).bind(subject.0).fetch_all(pool).await?;
+    let had = |row: Row| HadKey {
+        generation: row.id().1,
+        epoch: row.epoch(),
+        destroyed: row.wrapped.is_none(),
+        commitment: hex::encode(row.commitment),
+    };
+    Ok(rows.into_iter().map(had).collect())
 }
 
 /// Destroys all keys of the subject; says how many there were.

@@ -1,0 +1,1 @@
+SELECT forget($1, $2)
