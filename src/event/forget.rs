@@ -1,9 +1,10 @@
-//! Forgetting a person, and holding on to one by law. These events stand in the account's own stream.
+//! Forgetting a person, and holding on to one by law: events of the account's own stream. And forgetting a message or a
+//! conversation, which stand in the stream of the conversation.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Payload, Position, Private, Words, bare, unseal};
+use super::{MessageId, Payload, Place, Position, Private, Words, bare, unseal};
 
 /// It was asked that an account be forgotten. With this event the account is closed: nothing else is appended for it, and
 /// nobody reads in its name.
@@ -27,6 +28,19 @@ pub enum Requester {
 bare! {
     /// The account is not forgotten after all, and open again.
     AccountForgetCancelled = "account.forget_cancelled",
+    /// All that was said in the conversation until now is gone, in the transaction of this event.
+    ConversationForgotten = "conversation.forgotten",
+}
+
+/// What a message said is gone, and what was said when it was rated, in the transaction of this event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageForgotten {
+    pub message: MessageId,
+    pub at: Place,
+}
+
+impl Payload for MessageForgotten {
+    const KIND: &'static str = "message.forgotten";
 }
 
 /// Forgetting has begun, with this event: the account's keys are destroyed in its transaction. What was there is counted

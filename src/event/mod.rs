@@ -36,7 +36,7 @@ pub use conversation::{
 };
 pub use forget::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
-    AccountReleased, DeadKey, Removed, Requester, WordsGone,
+    AccountReleased, ConversationForgotten, DeadKey, MessageForgotten, Removed, Requester, WordsGone,
 };
 pub use id::{
     AccountId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId, Place,
@@ -255,6 +255,8 @@ vocabulary!(
     AccountForgotten,
     AccountHeld,
     AccountReleased,
+    MessageForgotten,
+    ConversationForgotten,
     SubjectKeyCreated,
     ProjectionSkipped,
 );

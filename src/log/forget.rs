@@ -89,4 +89,19 @@ impl Log {
             sqlx::query_scalar(include_str!("sql/being_forgotten.sql")).fetch_all(&self.pool).await?;
         Ok(owners.into_iter().map(OwnerId).collect())
     }
+
+    /// What was taken away of conversations and may still be in views: by which event, whose, and said where.
+    pub async fn unswept(&self) -> Result<Vec<(Position, OwnerId, Vec<Position>)>, Error> {
+        let rows: Vec<(i64, Uuid, Vec<i64>)> =
+            sqlx::query_as(include_str!("sql/unswept.sql")).fetch_all(&self.pool).await?;
+        let read = |(because, owner, said): (i64, Uuid, Vec<i64>)| {
+            (Position(because), OwnerId(owner), said.into_iter().map(Position).collect())
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// It is in views no more.
+    pub async fn swept(&self, because: Position) -> Result<(), Error> {
+        sqlx::query(include_str!("sql/swept.sql")).bind(because.0).execute(&self.pool).await.map(drop)
+    }
 }

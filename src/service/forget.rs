@@ -179,10 +179,32 @@ impl Service {
     /// Forgets whoever is due, and ends what was begun elsewhere, for as long as it is polled.
     pub async fn keep_forgetting(&self) {
         loop {
+            if let Err(error) = self.sweep_rest().await {
+                tracing::warn!("views are not swept yet: {error}; it is tried again in half a minute");
+            }
             if let Err(error) = self.forget_due().await {
                 tracing::warn!("whoever is due is not forgotten yet: {error}; it is tried again in half a minute");
             }
             tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Whether all of an account's is held, and no words of it go.
+    pub(super) async fn is_held(&self, owner: OwnerId) -> Result<bool, Trouble> {
+        Ok(self.account(owner).await?.held)
+    }
+
+    /// Sweeps out of views what was taken away of conversations.
+    pub(super) async fn sweep_rest(&self) -> Result<(), Trouble> {
+        loop {
+            let rest = self.log.unswept().await?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            for (because, owner, said) in rest {
+                sweep::sweep(owner, Some(&said), &self.pool).await?;
+                self.log.swept(because).await?;
+            }
         }
     }
 

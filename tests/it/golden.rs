@@ -9,13 +9,13 @@ use convoledger::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
     AccountRegistered, AccountReleased, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber,
     BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
-    ConversationFavorited, ConversationId, ConversationRestored, ConversationStarted, ConversationTagged,
-    ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged,
-    DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MessageAppended, MessageHidden,
-    MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part, PartKind, Place,
-    Position, Private, ProjectionSkipped, Rating, Removed, Requester, Role, Segment, SnapshotConfigured,
-    SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version,
-    WordsGone,
+    ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
+    ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
+    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MessageAppended,
+    MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality,
+    ModelSwitched, Origin, Part, PartKind, Place, Position, Private, ProjectionSkipped, Rating, Removed, Requester,
+    Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated,
+    Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -97,6 +97,8 @@ fn examples() -> Vec<Event> {
         AccountForgotten { epoch: 2, started: Position(9) }.into(),
         AccountHeld { reason: known("case 12") }.into(),
         AccountReleased { reason: known("settled") }.into(),
+        MessageForgotten { message: MESSAGE, at: AT }.into(),
+        ConversationForgotten {}.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
     ]

@@ -9,8 +9,11 @@ use tokio::time::timeout;
 
 use super::asker::{Asker, trouble};
 use super::id::Name;
-use super::payload::{Refused, Stale};
+use super::input::TargetInput;
+use super::mutation::{on_conversation, on_message};
+use super::payload::{ConversationPayload, MessagePayload, Refused, Stale};
 use crate::event::Requester;
+use crate::ledger::Act;
 use crate::ledger::account::Forgetting;
 use crate::service::{ForgetError, Reason, Trouble};
 
@@ -71,6 +74,16 @@ pub struct ForgetMutation;
 
 #[Object]
 impl ForgetMutation {
+    /// Takes away what a message says, and what was said when it was rated. That it was said, when and by which model stays.
+    async fn forget_message(&self, context: &Context<'_>, input: TargetInput) -> Result<MessagePayload> {
+        on_message(context, input, |message| Act::ForgetMessage { message }).await
+    }
+
+    /// Takes away all that was said in a conversation until now: messages, titles, tags, names and labels.
+    async fn forget_conversation(&self, context: &Context<'_>, input: TargetInput) -> Result<ConversationPayload> {
+        on_conversation(context, input, Act::ForgetConversation).await
+    }
+
     /// Forgets the asker: whatever was said is gone for good, what happened stays.
     async fn forget_me(&self, context: &Context<'_>, input: ForgetInput) -> Result<ForgetPayload> {
         let asker = Asker::of(context);

@@ -405,7 +405,11 @@ fn appended(done: &Done) -> Option<Vec<MessageId>> {
     Some(done.messages.clone()).filter(|messages| !messages.is_empty())
 }
 
-async fn on_conversation(context: &Context<'_>, input: TargetInput, act: Act) -> Result<ConversationPayload> {
+pub(super) async fn on_conversation(
+    context: &Context<'_>,
+    input: TargetInput,
+    act: Act,
+) -> Result<ConversationPayload> {
     let asker = Asker::of(context);
     let (whose, conversation) = Name::conversation(&input.id).map_err(problem)?;
     if !asker.may_see(whose) {
@@ -416,7 +420,7 @@ async fn on_conversation(context: &Context<'_>, input: TargetInput, act: Act) ->
     Ok(ConversationPayload::of(became, input.client_mutation_id))
 }
 
-async fn on_message(
+pub(super) async fn on_message(
     context: &Context<'_>,
     input: TargetInput,
     act: impl FnOnce(MessageId) -> Act,

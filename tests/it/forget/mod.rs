@@ -261,3 +261,43 @@ async fn words_go_only_where_the_log_says_so() {
     assert!(refused("DELETE FROM words".into()).await.contains("permission denied"));
     assert!(refused("SELECT erase_words(1, 0)".into()).await.contains("takes no words away"));
 }
+
+#[tokio::test]
+async fn one_message_and_one_conversation_are_forgotten_and_the_others_are_not() {
+    let two = Two::new().await;
+    let (service, actor) = (&two.stand.service, two.stays);
+    let at = started(service, actor).await;
+    let message = done(service, actor, order(at, [say("an ichthyosaur"), say("a plesiosaur")])).await.messages[0];
+    let rated = Act::Rate { message, rating: None, comment: Some("no mosasaur".into()) };
+    done(service, actor, order(at, [rated])).await;
+    two.stand.folded(actor).await;
+    let known = |word| format!("SELECT count(*) FROM search.vocabulary WHERE word = '{word}'");
+    assert_eq!(two.number(&known("ichthyosaur")).await, 1);
+
+    service.hold(actor.account, "a case").await.expect("held");
+    let held = service.execute(actor, order(at, [Act::ForgetMessage { message }])).await.expect("an answer");
+    assert!(matches!(held, Outcome::Refused(Reason::Rule(Refusal::Held))), "{held:?}");
+    service.release(actor.account, "settled").await.expect("released");
+
+    let forget = || order(at, [Act::ForgetMessage { message }]);
+    done(service, actor, forget()).await;
+    assert!(matches!(service.execute(actor, forget()).await.expect("an answer"), Outcome::AlreadyDone(_)));
+    let texts = said(service, actor).await.1;
+    assert!(!texts.contains("an ichthyosaur") && texts.contains("a plesiosaur"), "{texts:?}");
+    two.stand.folded(actor).await;
+    let words = format!("SELECT count(*) FROM words WHERE owner_id = '{}'", actor.account);
+    assert_eq!((two.number(&known("ichthyosaur")).await, two.number(&known("plesiosaur")).await), (0, 1));
+
+    done(service, actor, order(at, [Act::ForgetConversation])).await;
+    let after = two.number(&words).await;
+    two.stand.folded(actor).await;
+    two.stand.holds().await;
+    let texts = said(service, actor).await.1;
+    assert!(!texts.contains("a plesiosaur") && texts.contains("kept for good"), "{texts:?}");
+    assert_eq!(two.number(&known("plesiosaur")).await, 0);
+    assert_eq!(two.number("SELECT count(*) FROM unswept").await, 0);
+    // It goes on, and what comes is kept.
+    done(service, actor, order(at, [say("a fresh start")])).await;
+    assert_eq!(two.number(&words).await, after + 1);
+    assert!(said(service, actor).await.1.contains("a fresh start"));
+}
