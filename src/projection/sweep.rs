@@ -87,7 +87,7 @@ impl Opened {
             return transaction.rollback().await.map(|()| false);
         }
         if self.forgets {
-            let forget = sqlx::query(include_str!("sql/forget.sql"));
+            let forget = sqlx::query(include_str!("../../projections/search/forget.sql"));
             forget.bind(owner.0).bind(positions).execute(&mut *transaction).await?;
         } else {
             drop_schema(&self.schema, &mut transaction).await?;

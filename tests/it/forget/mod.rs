@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use convoledger::event::{ConversationId, Event, OwnerId, Position, Requester, StreamId, Version};
 use convoledger::ledger::account::Forgetting;
 use convoledger::ledger::{Act, Refusal};
-use convoledger::projection::{Rebuild, SEARCH};
+use convoledger::projection::{Folded, Projection, Rebuild, SEARCH};
 use convoledger::service::{Actor, ForgetError, Outcome, Reason, Service, Step};
 use futures::future::join_all;
 use serde_json::Value;
@@ -197,6 +197,30 @@ async fn it_ends_the_same_while_views_are_made_anew_and_everybody_goes_on() {
     assert_eq!(rebuilt.differences, Some(Vec::new()));
     rebuild.drop_old().await.expect("the former rows go");
     two.is_over(service).await;
+}
+
+#[tokio::test]
+async fn what_was_opened_before_words_went_is_not_folded_after() {
+    let two = Two::new().await;
+    let (service, pool) = (&two.stand.service, two.stand.database.pool(4));
+    let opener = opener(service.log(), service.vault());
+    let late = Projection::of_words(
+        "late",
+        "CREATE TABLE text (position bigint PRIMARY KEY, text text);",
+        "",
+        "INSERT INTO text SELECT position, text FROM unnest($3::bigint[], $4::smallint[], $5::text[]) \
+         AS said (position, part, text) WHERE position > $1 AND position <= $2",
+    );
+    let head = service.log().head().await.expect("a head");
+    let open = || late.range(&*opener, Position(0), head);
+    let before = open().await.expect("words");
+    two.request().await;
+    service.forget(two.goes.account).await.expect("it ends");
+    late.create(&pool).await.expect("tables");
+    assert_eq!(late.fold(&pool, &before).await.expect("an answer"), Folded::Elsewhere);
+    assert_eq!(late.fold(&pool, &open().await.expect("words")).await.expect("an answer"), Folded::Done);
+    assert_eq!(two.number("SELECT count(*) FROM late.text WHERE text LIKE '%xylophone%'").await, 0);
+    assert!(two.number("SELECT count(*) FROM late.text").await > 3);
 }
 
 #[tokio::test]

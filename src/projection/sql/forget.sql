@@ -1,1 +1,0 @@
-SELECT forget($1, $2)
