@@ -88,3 +88,35 @@ BEGIN
     END LOOP;
 END;
 $$;
+
+-- Lets go of what an owner said, all of it or at some positions, and puts what stays in the owner's part of the tables into
+-- new files: rows that are deleted, and those of folds that failed, leave their words in heap and index. Temporary tables
+-- are written to no log, and hold only what stays.
+CREATE FUNCTION forget(whose uuid, positions bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    documents text := 'document_' || bucket(whose);
+    known text := 'vocabulary_' || bucket(whose);
+BEGIN
+    EXECUTE format('LOCK TABLE %I, %I IN ACCESS EXCLUSIVE MODE', documents, known);
+    EXECUTE format('CREATE TEMPORARY TABLE kept ON COMMIT DROP AS
+        SELECT * FROM %I WHERE owner_id <> %L OR NOT position = ANY (coalesce(%L, ARRAY[position]))',
+        documents, whose, positions);
+    CREATE TEMPORARY TABLE kept_language ON COMMIT DROP AS
+        SELECT k.position, k.nth, k.owner_id, stemmer((
+            SELECT e.body ->> 'language' FROM event AS e WHERE e.position = k.position LIMIT 1
+        )) AS language
+        FROM kept AS k;
+    EXECUTE format('CREATE TEMPORARY TABLE kept_known ON COMMIT DROP AS
+        SELECT v.* FROM %I AS v
+        JOIN (
+            SELECT DISTINCT l.language, word FROM kept AS k JOIN kept_language AS l USING (position, nth)
+            CROSS JOIN LATERAL unnest(tsvector_to_array(k.words)) AS word
+        ) AS said ON said.language = v.language AND said.word = v.word', known);
+    EXECUTE format('TRUNCATE %I, %I', documents, known);
+    EXECUTE format('INSERT INTO %I SELECT * FROM kept', documents);
+    EXECUTE format('INSERT INTO %I SELECT * FROM kept_known', known);
+    DELETE FROM spoken AS s
+    WHERE s.owner_id = whose AND s.language NOT IN (SELECT l.language FROM kept_language AS l WHERE l.owner_id = whose);
+    DROP TABLE kept, kept_language, kept_known;
+END;
+$$;

@@ -63,6 +63,18 @@ impl Accounts {
         sqlx::query_scalar(include_str!("sql/count.sql")).fetch_one(&self.pool).await
     }
 
+    /// How many tokens an account has, and whether it has an address.
+    pub async fn known(&self, account: AccountId) -> Result<(i64, bool), sqlx::Error> {
+        let tokens = sqlx::query_scalar(include_str!("sql/count_tokens.sql")).bind(account.0).fetch_one(&self.pool);
+        let there = sqlx::query_scalar(include_str!("sql/exists.sql")).bind(account.0).fetch_one(&self.pool);
+        Ok((tokens.await?, there.await?))
+    }
+
+    /// Forgets its address and its tokens.
+    pub async fn forget(&self, account: AccountId) -> Result<(), sqlx::Error> {
+        sqlx::query(include_str!("sql/forget.sql")).bind(account.0).execute(&self.pool).await.map(drop)
+    }
+
     /// Makes a token called `name`.
     pub async fn create_token(&self, account: AccountId, name: &str, now: DateTime<Utc>) -> Result<Token, sqlx::Error> {
         let token = Token::fresh();

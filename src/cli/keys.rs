@@ -9,7 +9,8 @@ use serde_json::json;
 use super::Place;
 use super::output::{say, say_json};
 use crate::config;
-use crate::vault::{Keyring, Root, SigningKeys};
+use crate::database::Role;
+use crate::vault::{Keyring, Retired, Root, SigningKeys};
 
 /// The keys that open what people said. They lie outside the database; back them up with the log, and apart from it.
 #[derive(Debug, Args)]
@@ -21,6 +22,7 @@ pub(super) struct Keys {
 #[derive(Debug, Subcommand)]
 enum Action {
     RotateRoot(RotateRoot),
+    RetireEpoch(RetireEpoch),
     RotateSigning(RotateSigning),
     Public(Public),
 }
@@ -58,16 +60,49 @@ struct RotateRoot {
     json: bool,
 }
 
+/// Wraps the keys of all people anew and destroys the key that wrapped them until now, as `serve` does every week.
+///
+/// From then on no copy of the table vault.subject_key from before opens anything, wherever it lies: so a backup of that
+/// schema, and of the key directory, is to be made again. Servers may go on running.
+#[derive(Debug, Args)]
+struct RetireEpoch {
+    /// Print one JSON document: epochs (those destroyed), current, rewrapped
+    #[arg(long)]
+    json: bool,
+}
+
 impl Keys {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::RotateRoot(rotate) => rotate.run(place),
+            Action::RetireEpoch(retire) => retire.run(place).await,
             Action::RotateSigning(rotate) => {
                 let origin = place.checkpoint_origin().await?;
                 print(&place.signing()?.rotate(&origin, rotate.finish)?, rotate.json)
             }
             Action::Public(public) => print(&place.own_keys().await?, public.json),
         }
+    }
+}
+
+impl RetireEpoch {
+    async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
+        place.must_exist()?;
+        let house = place.open(Role::Command).await?;
+        let retired = house.service.vault().retire().await;
+        house.close().await;
+        let Retired { epochs, current, rewrapped } = retired?;
+        if self.json {
+            say_json(&json!({ "epochs": epochs, "current": current, "rewrapped": rewrapped }))?;
+        } else {
+            let epochs: Vec<String> = epochs.iter().map(ToString::to_string).collect();
+            say(&format!(
+                "epoch {} is destroyed, and {rewrapped} keys are wrapped by epoch {current}; back up the key directory \
+                 and the schema `vault` again: older copies open nothing",
+                epochs.join(", ")
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -8,6 +8,8 @@
 mod check;
 mod checkpoint;
 mod doctor;
+mod forget;
+mod hold;
 mod import;
 mod keys;
 mod migrate;
@@ -74,6 +76,9 @@ enum Command {
     Projections(projections::Projections),
     Rebuild(rebuild::RebuildCommand),
     Snapshots(snapshots::Snapshots),
+    Forget(forget::Forget),
+    Hold(hold::Hold),
+    Release(hold::Release),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -101,6 +106,9 @@ impl Cli {
             Command::Projections(projections) => projections.run(place).await,
             Command::Rebuild(rebuild) => rebuild.run(place).await,
             Command::Snapshots(snapshots) => snapshots.run(place).await,
+            Command::Forget(forget) => forget.run(place).await,
+            Command::Hold(hold) => hold.run(place).await,
+            Command::Release(release) => release.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place).await,

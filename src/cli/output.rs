@@ -69,6 +69,17 @@ pub(super) fn say_json(answer: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Asks whoever sits at a terminal, and takes nothing but `y` or `yes` for it. Nobody sits there: no.
+pub(super) fn agreed(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
 /// What went wrong.
 pub(super) fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "error: {text}"); // there is nowhere else to say it

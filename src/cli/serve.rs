@@ -70,12 +70,18 @@ impl Serve {
                 tokio::join!(service.keep_sealed(signed), service.publish(published, witnesses, anchors));
             })
         };
+        let epochs = house.service.clone();
+        let epochs = tokio::spawn(async move { epochs.keep_epochs().await });
+        let forgetting = house.service.clone();
+        let forgetting = tokio::spawn(async move { forgetting.keep_forgetting().await });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
         }
         sealing.abort();
         let _ = sealing.await; // what it held is let go of
+        epochs.abort();
+        forgetting.abort();
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

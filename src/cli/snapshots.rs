@@ -76,7 +76,7 @@ fn spans(text: &str) -> Result<Spans, String> {
     }
 }
 
-fn span(text: &str) -> Option<TimeDelta> {
+pub(super) fn span(text: &str) -> Option<TimeDelta> {
     let (count, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let count: u32 = count.parse().ok()?;
     match unit {

@@ -11,6 +11,7 @@
 pub mod account;
 pub mod branch;
 pub mod conversation;
+pub mod forget;
 pub mod id;
 pub mod message;
 pub mod part;
@@ -32,6 +33,10 @@ pub use conversation::{
     Ancestor, BranchRestored, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationRestored,
     ConversationStarted, ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted,
     ConversationUnfavorited, ConversationUntagged, MessageRestored, ModelSwitched, Origin, Token,
+};
+pub use forget::{
+    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
+    AccountReleased, ConversationForgotten, DeadKey, MessageForgotten, Removed, Requester, WordsGone,
 };
 pub use id::{
     AccountId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId, Place,
@@ -244,6 +249,14 @@ vocabulary!(
     SnapshotThinned,
     SnapshotConfigured,
     AccountRegistered,
+    AccountForgetRequested,
+    AccountForgetCancelled,
+    AccountForgetStarted,
+    AccountForgotten,
+    AccountHeld,
+    AccountReleased,
+    MessageForgotten,
+    ConversationForgotten,
     SubjectKeyCreated,
     ProjectionSkipped,
 );

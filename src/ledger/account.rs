@@ -1,7 +1,13 @@
 //! The rules for accounts.
 
-use super::{Refusal, snapshot};
-use crate::event::{AccountRegistered, Event, Private, SnapshotPolicy, SubjectKeyCreated, Version};
+use chrono::{DateTime, Utc};
+
+use super::{Bound, Refusal, snapshot};
+use crate::event::{
+    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
+    AccountRegistered, AccountReleased, Event, Position, Private, Requester, SnapshotPolicy, SubjectKeyCreated,
+    Version,
+};
 
 /// What the history of an account amounts to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -10,6 +16,23 @@ pub struct Account {
     pub registered: bool,
     /// For all conversations that say nothing else.
     pub snapshots: SnapshotPolicy,
+    /// By law: nothing of it goes.
+    pub held: bool,
+    pub forgetting: Forgetting,
+}
+
+/// How far an account is on its way out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Forgetting {
+    #[default]
+    No,
+    /// Closed, and open again if it is cancelled before it is due.
+    Requested {
+        due: DateTime<Utc>,
+    },
+    /// Its keys are gone.
+    Started,
+    Done,
 }
 
 /// An account and its first key, which was made before: words cannot be sealed without one.
@@ -26,8 +49,69 @@ pub fn decide(state: &Account, register: Register) -> Result<Vec<Event>, Refusal
     Ok(vec![register.key.into(), AccountRegistered { email: Private::Known(register.email) }.into()])
 }
 
+/// Asks that the account be forgotten once `due`. Nothing happens when that was asked already.
+pub fn request(state: &Account, due: DateTime<Utc>, by: Requester) -> Result<Vec<Event>, Refusal> {
+    match state.forgetting {
+        _ if !state.registered => Err(Refusal::NoAccount),
+        Forgetting::No if state.held => Err(Refusal::Held),
+        Forgetting::No => Ok(vec![AccountForgetRequested { due, by }.into()]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Takes it back. Nothing happens when nobody asked.
+pub fn cancel(state: &Account) -> Result<Vec<Event>, Refusal> {
+    match state.forgetting {
+        Forgetting::No => Ok(Vec::new()),
+        Forgetting::Requested { .. } => Ok(vec![AccountForgetCancelled {}.into()]),
+        Forgetting::Started | Forgetting::Done => Err(Refusal::Begun),
+    }
+}
+
+/// Begins to forget the account: from here there is no way back. Nothing happens when that was begun already.
+pub fn start(state: &Account, goes: AccountForgetStarted, now: DateTime<Utc>) -> Result<Vec<Event>, Refusal> {
+    match state.forgetting {
+        Forgetting::Started | Forgetting::Done => Ok(Vec::new()),
+        Forgetting::Requested { .. } if state.held => Err(Refusal::Held),
+        Forgetting::Requested { due } if due <= now => Ok(vec![goes.into()]),
+        Forgetting::Requested { .. } | Forgetting::No => Err(Refusal::NotDue),
+    }
+}
+
+/// All is gone. Nothing happens when that was said already.
+pub fn finish(state: &Account, epoch: u32, started: Position) -> Result<Vec<Event>, Refusal> {
+    match state.forgetting {
+        Forgetting::Started => Ok(vec![AccountForgotten { epoch, started }.into()]),
+        Forgetting::Done => Ok(Vec::new()),
+        Forgetting::No | Forgetting::Requested { .. } => Err(Refusal::NotDue),
+    }
+}
+
+/// Holds on to the account. It wins over a request that was not begun.
+pub fn hold(state: &Account, reason: String) -> Result<Vec<Event>, Refusal> {
+    Bound::REASON.filled(&reason)?;
+    match state.forgetting {
+        _ if !state.registered => Err(Refusal::NoAccount),
+        Forgetting::Started | Forgetting::Done => Err(Refusal::Begun),
+        _ if state.held => Ok(Vec::new()),
+        _ => Ok(vec![AccountHeld { reason: Private::Known(reason) }.into()]),
+    }
+}
+
+/// Lets go of it again.
+pub fn release(state: &Account, reason: String) -> Result<Vec<Event>, Refusal> {
+    Bound::REASON.filled(&reason)?;
+    if !state.held {
+        return Ok(Vec::new());
+    }
+    Ok(vec![AccountReleased { reason: Private::Known(reason) }.into()])
+}
+
 /// Settles when snapshots are taken by themselves. Nothing happens when it is so already.
 pub fn configure(state: &Account, policy: SnapshotPolicy) -> Result<Vec<Event>, Refusal> {
+    if state.forgetting != Forgetting::No {
+        return Err(Refusal::Forgetting);
+    }
     snapshot::configured(&state.snapshots, policy)
 }
 
@@ -37,7 +121,78 @@ pub fn evolve(mut state: Account, event: &Event) -> Account {
     match event {
         Event::AccountRegistered(_) => state.registered = true,
         Event::SnapshotConfigured(configured) => state.snapshots = configured.policy,
+        Event::AccountForgetRequested(requested) => state.forgetting = Forgetting::Requested { due: requested.due },
+        Event::AccountForgetCancelled(_) => state.forgetting = Forgetting::No,
+        Event::AccountForgetStarted(_) => state.forgetting = Forgetting::Started,
+        Event::AccountForgotten(_) => state.forgetting = Forgetting::Done,
+        Event::AccountHeld(_) => state.held = true,
+        Event::AccountReleased(_) => state.held = false,
         _ => {}
     }
     state
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::event::WordsGone;
+
+    const DUE: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn goes() -> AccountForgetStarted {
+        let words = WordsGone { events: 0, parts: 0, positions: String::new() };
+        AccountForgetStarted { keys: Vec::new(), words, removes: Vec::new() }
+    }
+
+    fn then(state: Account, decided: Result<Vec<Event>, Refusal>) -> Account {
+        decided.expect("no refusal").iter().fold(state, evolve)
+    }
+
+    fn requested() -> Account {
+        let account = Account { registered: true, ..Account::default() };
+        then(account, request(&account, DUE, Requester::Subject))
+    }
+
+    #[test]
+    fn it_is_forgotten_once_and_only_when_it_is_due() {
+        let state = requested();
+        assert_eq!(request(&state, DUE, Requester::Operator), Ok(Vec::new()));
+        assert_eq!(start(&state, goes(), DUE - TimeDelta::seconds(1)), Err(Refusal::NotDue));
+        assert_eq!(finish(&state, 1, Position(1)), Err(Refusal::NotDue));
+        let state = then(state, start(&state, goes(), DUE));
+        assert_eq!(start(&state, goes(), DUE), Ok(Vec::new()));
+        assert_eq!(cancel(&state), Err(Refusal::Begun));
+        assert_eq!(hold(&state, "late".into()), Err(Refusal::Begun));
+        let state = then(state, finish(&state, 1, Position(1)));
+        assert_eq!(state.forgetting, Forgetting::Done);
+        assert_eq!(finish(&state, 1, Position(1)), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn it_can_be_cancelled_before_and_asked_again() {
+        let state = requested();
+        let state = then(state, cancel(&state));
+        assert_eq!(state.forgetting, Forgetting::No);
+        assert_eq!(start(&state, goes(), DUE), Err(Refusal::NotDue));
+        assert_eq!(request(&state, DUE, Requester::Subject).map(|events| events.len()), Ok(1));
+    }
+
+    #[test]
+    fn a_hold_wins_until_it_is_released() {
+        let state = requested();
+        let state = then(state, hold(&state, "case 12".into()));
+        assert_eq!(start(&state, goes(), DUE), Err(Refusal::Held));
+        let open = then(state, cancel(&state));
+        assert_eq!(request(&open, DUE, Requester::Subject), Err(Refusal::Held));
+        let state = then(state, release(&state, "settled".into()));
+        assert!(start(&state, goes(), DUE).is_ok());
+        assert!(matches!(hold(&state, " ".into()), Err(Refusal::Empty { .. })));
+    }
+
+    #[test]
+    fn nobody_is_forgotten_who_is_not_there() {
+        assert_eq!(request(&Account::default(), DUE, Requester::Operator), Err(Refusal::NoAccount));
+    }
 }

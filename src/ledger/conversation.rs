@@ -35,6 +35,10 @@ pub struct Conversation {
     pub ratings: BTreeMap<Place, Rated>,
     pub totals: Totals,
     pub snapshots: Snapshots,
+    /// Messages whose words were taken away, each with the version that did so last.
+    pub forgotten_messages: BTreeMap<Place, Version>,
+    /// The version that took all words away last; 0 when none did.
+    pub forgotten: Version,
 }
 
 /// What is known to have been used: what is unknown is not in it.

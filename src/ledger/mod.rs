@@ -7,6 +7,7 @@
 pub mod account;
 mod branch;
 mod conversation;
+mod forget;
 mod graft;
 mod language;
 mod message;
@@ -60,6 +61,8 @@ pub enum Act {
     Edit(EditMessage),
     Hide { message: MessageId },
     Unhide { message: MessageId },
+    ForgetMessage { message: MessageId },
+    ForgetConversation,
     Rate { message: MessageId, rating: Option<Rating>, comment: Option<String> },
     CreateBranch(CreateBranch),
     RenameBranch { branch: BranchNumber, name: Tag },
@@ -72,6 +75,14 @@ pub enum Act {
     ThinSnapshots { snapshots: Vec<EventId> },
     ConfigureSnapshots(SnapshotPolicy),
     Restore(Restore),
+}
+
+impl Act {
+    /// Whether words go.
+    #[must_use]
+    pub const fn takes_words(&self) -> bool {
+        matches!(self, Self::ForgetMessage { .. } | Self::ForgetConversation)
+    }
 }
 
 impl From<Act> for Command {
@@ -153,6 +164,8 @@ fn become_events(state: &Conversation, act: Act) -> Result<Vec<Event>, Refusal> 
         Act::Edit(edit) => message::edit(state, edit),
         Act::Hide { message } => message::hide(state, message),
         Act::Unhide { message } => message::unhide(state, message),
+        Act::ForgetMessage { message } => forget::message(state, message),
+        Act::ForgetConversation => forget::conversation(state),
         Act::Rate { message, rating, comment } => message::rate(state, message, rating, comment),
         Act::CreateBranch(create) => branch::create(state, create),
         Act::RenameBranch { branch, name } => branch::rename(state, branch, name),
@@ -182,6 +195,10 @@ pub fn evolve(mut state: Conversation, happened: &Happened) -> Conversation {
         Event::MessageUnhidden(unhidden) => {
             state.hidden.remove(&unhidden.at);
         }
+        Event::MessageForgotten(forgotten) => {
+            state.forgotten_messages.insert(forgotten.at, state.version);
+        }
+        Event::ConversationForgotten(_) => state.forgotten = state.version,
         Event::MessageRated(rated) => message::rated(&mut state, rated),
         Event::BranchCreated(created) => branch::created(&mut state, created),
         Event::BranchRenamed(renamed) => branch::renamed(&mut state, renamed),

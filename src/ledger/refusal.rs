@@ -41,6 +41,16 @@ pub enum Refusal {
     Negative { what: &'static str },
     #[error("the account is registered already")]
     AccountExists,
+    #[error("there is no such account")]
+    NoAccount,
+    #[error("the account is held, and nothing of it goes until it is released")]
+    Held,
+    #[error("the account is being forgotten: nothing can be said in its name any more")]
+    Forgetting,
+    #[error("forgetting the account has begun, and what is gone is gone")]
+    Begun,
+    #[error("nobody asked that the account be forgotten, or it is not due yet")]
+    NotDue,
 }
 
 /// How much of something is kept.

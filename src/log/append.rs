@@ -68,6 +68,8 @@ pub enum Answer {
     },
     /// An event's id is taken by another event of this owner.
     IdTaken,
+    /// The owner is being forgotten, or was: nothing goes in any more.
+    Closed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +112,7 @@ impl Answer {
             Self::Reused { .. } => "reused",
             Self::Conflict { .. } => "conflict",
             Self::IdTaken => "id_taken",
+            Self::Closed => "closed",
         }
     }
 }

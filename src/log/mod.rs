@@ -7,6 +7,7 @@ mod append;
 mod appender;
 mod bell;
 pub mod digest;
+mod forget;
 mod lane;
 pub mod read;
 pub mod tail;

@@ -10,6 +10,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{PgPool, Row as _};
 
 use super::digest::{self, Hash};
+use super::forget::Erasures;
 use super::{Identity, Recorded, read};
 use crate::event::{HistoryId, OwnerId, Position, Sealed, StreamId, Version};
 use crate::proof::merkle::Tree;
@@ -206,19 +207,20 @@ async fn piece(
         let owner = OwnerId(row.try_get("owner_id")?);
         words.entry(row.try_get("position")?).or_default().push((owner, read::sealed(row).map(|(_, sealed)| sealed)));
     }
+    let erasures = Erasures::read(pool).await?;
     let mut events = Vec::with_capacity(rows.len());
     for row in &rows {
         let position = Position(row.try_get("position")?);
         let words = words.remove(&position.0).unwrap_or_default();
         events.push(match read::recorded(row) {
-            Ok(event) => check(&event, origin, history_at(histories, position), words),
+            Ok(event) => check(&event, origin, history_at(histories, position), words, &erasures),
             Err(error) => unreadable(position, &error),
         });
     }
     Ok(Piece { after: Position(after), to: Position(to), events })
 }
 
-fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<OwnedWords>) -> Checked {
+fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<OwnedWords>, erasures: &Erasures) -> Checked {
     let fact = &event.fact;
     let stream = (fact.owner, fact.stream);
     let computed = digest::event(fact);
@@ -230,7 +232,7 @@ fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<OwnedWor
         event.recorded_at,
         &computed,
     );
-    let wrong = wrong_words(event, words).or_else(|| {
+    let wrong = wrong_words(event, words, erasures).or_else(|| {
         if leaf != event.leaf {
             Some(format!(
                 "the event (`{}`, id {}) is not the one that was written: its hash differs",
@@ -246,7 +248,7 @@ fn check(event: &Recorded, origin: &str, history: HistoryId, words: Vec<OwnedWor
     Checked { position, stream, version, recorded_at, leaf: event.leaf, wrong }
 }
 
-fn wrong_words(event: &Recorded, words: Vec<OwnedWords>) -> Option<String> {
+fn wrong_words(event: &Recorded, words: Vec<OwnedWords>, erasures: &Erasures) -> Option<String> {
     let mut expected: Vec<(u8, &[u8])> = digest::words_parts(&event.fact.words_digest).collect();
     for (owner, sealed) in words {
         let sealed = match sealed {
@@ -261,7 +263,8 @@ fn wrong_words(event: &Recorded, words: Vec<OwnedWords>) -> Option<String> {
             return Some(format!("its words (part {part}) are not those that were written: their hash differs"));
         }
     }
-    expected.first().map(|(part, _)| format!("its words (part {part}) are missing"))
+    let missing = expected.first().filter(|_| !erasures.cover(event));
+    missing.map(|(part, _)| format!("its words (part {part}) are missing, and the log does not say that they went"))
 }
 
 fn unreadable(position: Position, error: &sqlx::Error) -> Checked {

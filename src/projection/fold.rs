@@ -130,6 +130,9 @@ impl Projection {
         if let Some(position) = claim.unknown {
             return Err(FoldError::Unknown { projection: projection(), position });
         }
+        if self.opened && erased(transaction).await.map_err(|source| self.database(source))? > range.said.erased {
+            return Ok(Folded::Elsewhere);
+        }
         match self.apply_as(claim.apply.as_deref().unwrap_or(&self.apply), transaction, range).await {
             Ok(()) => Ok(Folded::Done),
             Err(source) => self.judge(source, range),
@@ -164,7 +167,7 @@ impl Projection {
         }
         let mut apply = sqlx::query(AssertSqlSafe(apply)).bind(range.after.0).bind(range.last.0);
         if self.opened {
-            let Said { positions, parts, texts } = &range.said;
+            let Said { positions, parts, texts, .. } = &range.said;
             apply = apply.bind(positions).bind(parts).bind(texts);
         }
         apply.execute(&mut *connection).await?;
@@ -190,6 +193,11 @@ impl Projection {
     pub(super) fn database(&self, source: sqlx::Error) -> FoldError {
         FoldError::Database { projection: self.name.to_string(), source }
     }
+}
+
+/// The newest event that took words away. Read behind the claim: whoever sweeps holds progress, too.
+async fn erased(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+    sqlx::query_scalar(include_str!("sql/erased.sql")).fetch_one(connection).await.map(Position)
 }
 
 /// Every kind and version that this program can read.

@@ -3,8 +3,8 @@
 //! [`folder`] holds the projections, [`own`] reads those that are not built in and [`check`] sees what they do.
 //! `table` makes their tables, [`fold`] folds one range of events in one transaction (with what was [`said`] in them,
 //! where a projection needs that), [`engine`] keeps doing so as the log grows, [`rebuild`] makes rows anew beside the
-//! live ones, `rows` compares them, and [`status`](mod@status) tells how far each projection has come. No projection
-//! reads another.
+//! live ones, `rows` compares them, [`sweep`] takes out what somebody said, and [`status`](mod@status) tells how far
+//! each projection has come. No projection reads another.
 
 pub mod check;
 pub mod engine;
@@ -17,6 +17,7 @@ pub mod rows;
 pub mod said;
 mod skip;
 pub mod status;
+pub mod sweep;
 mod table;
 
 pub use check::Trial;

@@ -17,6 +17,8 @@ pub struct Said {
     pub parts: Vec<i16>,
     /// $5: as plain text, without NUL, which Postgres cannot hold.
     pub texts: Vec<String>,
+    /// The newest event that took words away when these were opened: behind a later one they are not folded any more.
+    pub erased: Position,
 }
 
 impl Said {

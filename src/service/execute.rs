@@ -88,8 +88,16 @@ impl Service {
     /// Carries `order` out for `actor`, in the actor's own ledger. Dropping the future cancels nothing.
     pub async fn execute(&self, actor: Actor, order: Order) -> Result<Outcome, Trouble> {
         let Order { conversation, commands, named, expected } = order;
+        let takes_words = commands.iter().any(|command| command.act.takes_words());
+        if takes_words && self.is_held(actor.owner()).await? {
+            return Ok(Outcome::Refused(Refusal::Held.into()));
+        }
         let plan: Plan = Box::new(move |state, circumstances| decide_all(state, commands.clone(), circumstances));
-        self.carry_out(actor, conversation, plan, named, expected).await
+        let outcome = self.carry_out(actor, conversation, plan, named, expected).await?;
+        if takes_words && let Err(error) = self.sweep_rest().await {
+            tracing::warn!("views are not swept yet: {error}; a server does it later");
+        }
+        Ok(outcome)
     }
 
     pub(super) async fn carry_out(
@@ -190,6 +198,7 @@ impl Errand {
                     return self.first_answer(Outcome::Refused(Reason::NameReused)).await;
                 }
                 Answer::IdTaken => return Ok(Outcome::Refused(Reason::IdTaken)),
+                Answer::Closed => return Ok(Outcome::Refused(Reason::Forgotten)),
                 Answer::Conflict { version, .. } => {
                     if let Some(expected) = self.expected {
                         return Ok(Outcome::Stale { expected, version });

@@ -4,7 +4,9 @@ mod account;
 mod checkpoint;
 mod close;
 pub mod compare;
+mod epoch;
 mod execute;
+mod forget;
 mod graft;
 mod import;
 mod moment;
@@ -12,12 +14,14 @@ mod open;
 mod progress;
 pub mod publish;
 mod read;
+mod receipt;
 mod replay;
 mod seal;
 mod search;
 mod skip;
 mod snapshot;
 mod state;
+pub mod stores;
 mod thin;
 mod totals;
 mod watch;
@@ -32,12 +36,14 @@ use tokio::sync::Semaphore;
 pub use account::RegisterError;
 pub use checkpoint::{Consistency, Inclusion, SealError};
 pub use execute::{Done, Named, Order, Outcome, Reason};
+pub use forget::{ForgetError, Forgotten, Step, Survey};
 pub use graft::Run;
 pub use import::Imported;
 pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
+pub use receipt::{Receipts, Signer};
 pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
@@ -86,6 +92,7 @@ pub struct Service {
     states: state::States,
     policies: snapshot::Policies,
     orders: Arc<Semaphore>,
+    receipts: Receipts,
     /// The last position acknowledged to each account, which its next read must not miss.
     acknowledged: Cache<AccountId, Position>,
 }
@@ -130,6 +137,7 @@ impl Service {
             states: state::States::new(),
             policies: snapshot::Policies::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
+            receipts: Receipts::default(),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, TryFutureExt as _, TryStreamExt as _, stream};
@@ -32,11 +33,24 @@ pub struct Opened {
 pub struct Words {
     log: Log,
     vault: Vault,
+    /// The newest event that took words away and that the keys in memory were let go of for.
+    erased: Arc<AtomicI64>,
 }
 
 impl Words {
-    pub const fn new(log: Log, vault: Vault) -> Self {
-        Self { log, vault }
+    pub fn new(log: Log, vault: Vault) -> Self {
+        Self { log, vault, erased: Arc::default() }
+    }
+
+    /// The newest event that took words away. What is opened from here on is opened behind it: by no key that was read
+    /// before.
+    async fn behind_erased(&self) -> Result<Position, sqlx::Error> {
+        let erased = self.log.erased().await?;
+        if self.erased.load(Ordering::SeqCst) < erased.0 {
+            self.vault.forget_all_cached().await;
+            self.erased.fetch_max(erased.0, Ordering::SeqCst);
+        }
+        Ok(erased)
     }
 
     /// Reads the words of `events` and opens what has not been forgotten.
@@ -105,8 +119,8 @@ impl Words {
 impl Opener for Words {
     fn said(&self, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
         let gathered = async move {
+            let mut said = Said { erased: self.behind_erased().await?, ..Said::default() };
             let mut pages = pin!(self.scan_to(after, last));
-            let mut said = Said::default();
             while let Some(page) = pages.try_next().await? {
                 for opened in page {
                     if let Some(text) = opened.event.text() {

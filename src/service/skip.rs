@@ -1,5 +1,7 @@
 //! Leaving an event out of a view that cannot fold it: an act of whoever runs the ledger, and so an event.
 
+use std::sync::Arc;
+
 use super::{Service, Trouble, seal};
 use crate::event::{
     AccountId, CommandId, Event, OwnerId, Position, Private, StreamId, SubjectId, SubjectKeyCreated, Version,
@@ -8,6 +10,7 @@ use crate::ledger::projection::{Skip, Views, decide, evolve};
 use crate::ledger::{Happened, Refusal};
 use crate::log::{Answer, Append, Expected, Target};
 use crate::random;
+use crate::vault::SubjectKey;
 
 /// Why nothing is left out.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +44,7 @@ impl Service {
         reason: String,
     ) -> Result<Option<Position>, SkipError> {
         let views = self.views().await?;
-        let subject = SubjectId(self.log.identity().ledger.0);
-        let created = self.vault.create(subject).await.map_err(Trouble::from)?;
-        let Private::Known(key) = self.vault.current(subject).await.map_err(Trouble::from)? else {
-            return Err(Trouble::Internal("the ledger's own key is gone".into()).into());
-        };
-        let key_created = SubjectKeyCreated { subject, generation: created.generation, commitment: created.commitment };
+        let (key, key_created) = self.own_key().await?;
         let skip = Skip { projection: projection.to_owned(), position, reason, key: key_created };
         let events = decide(&views, skip)?;
         if events.is_empty() {
@@ -103,8 +101,18 @@ impl Service {
         }
     }
 
+    /// The key of what the ledger itself says, and what is to be said of it.
+    pub(super) async fn own_key(&self) -> Result<(Arc<SubjectKey>, SubjectKeyCreated), Trouble> {
+        let subject = SubjectId(self.itself().0);
+        let created = self.vault.create(subject).await?;
+        let Private::Known(key) = self.vault.current(subject).await? else {
+            return Err(Trouble::Internal("the ledger's own key is gone".into()));
+        };
+        Ok((key, SubjectKeyCreated { subject, generation: created.generation, commitment: created.commitment }))
+    }
+
     /// The ledger as an owner of events.
-    fn itself(&self) -> OwnerId {
+    pub(super) fn itself(&self) -> OwnerId {
         OwnerId(self.log.identity().ledger.0)
     }
 }

@@ -129,7 +129,7 @@ impl Service {
         Ok(Automatic { policy, id: EventId(random::id()) })
     }
 
-    async fn account(&self, owner: OwnerId) -> Result<Account, Trouble> {
+    pub(super) async fn account(&self, owner: OwnerId) -> Result<Account, Trouble> {
         let mut account = Account::default();
         loop {
             let page = self.log.read_stream(owner, StreamId(owner.0), account.version, PAGE).await?;

@@ -65,6 +65,14 @@ impl KeyCache {
         self.keep(fence, key).await;
     }
 
+    /// Lets go of all keys.
+    pub(super) async fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.newest.invalidate_all();
+        self.keys.invalidate_all();
+        self.keys.run_pending_tasks().await;
+    }
+
     /// Lets go of all keys of the subject.
     pub(super) async fn forget(&self, subject: SubjectId) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);

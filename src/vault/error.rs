@@ -14,6 +14,10 @@ pub enum VaultError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("the key files changed again and again while {doing}; try again")]
+    Restless { doing: &'static str },
+    #[error("reading the key files was cut short")]
+    Interrupted(#[from] tokio::task::JoinError),
     #[error("subject {subject} has no key yet; one is made when its account is registered")]
     NoKey { subject: SubjectId },
     #[error(
@@ -32,7 +36,8 @@ pub enum VaultError {
 pub enum KeyringError {
     #[error(
         "{file} is missing, and words are sealed under it: restore the key directory from its backup (it is never made \
-         anew over a ledger that was used, for a new key opens nothing)"
+         anew over a ledger that was used, for a new key opens nothing); if it is an epoch that was retired, then the \
+         schema `vault` of the database is older than that, and a newer backup of it is to be restored"
     )]
     Missing { file: PathBuf },
     #[error(

@@ -9,6 +9,7 @@ use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
 use super::KeyringError;
+use crate::random;
 
 /// Taken for as long as files are looked at or made, so that servers that start at once make one set of keys, and none
 /// reads half of a rotation. It holds nothing.
@@ -16,6 +17,9 @@ const LOCK: &str = "lock";
 
 /// More than any key file holds.
 const FILE_MAX: usize = 4096;
+
+/// What a file is called that is being destroyed: no key file any more, whatever is left of it.
+const DEAD: &str = ".dead";
 
 /// The directory, locked against other processes until this is dropped.
 pub(super) struct KeyDir {
@@ -79,6 +83,33 @@ impl KeyDir {
         replace(&self.path, &path, &new, text).map_err(|source| failed("write", &path, source))
     }
 
+    /// Destroys the file, if it is there: it is put out of the way, overwritten where it lies, and removed. Cut short
+    /// anywhere, it is whole, or [`bury`](Self::bury) ends what was begun.
+    pub(super) fn destroy(&self, name: &str) -> Result<(), KeyringError> {
+        let path = self.file(name);
+        match fs::rename(&path, self.file(&format!("{name}{DEAD}"))) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(source) => return Err(failed("destroy", &path, source)),
+            Ok(()) => sync(&self.path).map_err(|source| failed("destroy", &path, source))?,
+        }
+        self.bury()
+    }
+
+    /// Ends the destruction of files that a crash left half destroyed.
+    pub(super) fn bury(&self) -> Result<(), KeyringError> {
+        let dead = || -> io::Result<Vec<PathBuf>> {
+            let entries = fs::read_dir(&self.path)?.collect::<io::Result<Vec<_>>>()?;
+            Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| is_dead(path)).collect())
+        };
+        for file in dead().map_err(|source| failed("list", &self.path, source))? {
+            overwrite(&file)
+                .and_then(|()| fs::remove_file(&file))
+                .and_then(|()| sync(&self.path))
+                .map_err(|source| failed("destroy", &file, source))?;
+        }
+        Ok(())
+    }
+
     /// The numbers of all epoch files, lowest first.
     pub(super) fn epochs(&self) -> Result<Vec<u32>, KeyringError> {
         let read = || -> io::Result<Vec<u32>> {
@@ -112,8 +143,31 @@ fn make_dir(path: &Path) -> io::Result<()> {
         // Another server that starts was quicker.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => File::open(above)?.sync_all(),
+        Ok(()) => sync(above),
     }
+}
+
+fn is_dead(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.ends_with(DEAD))
+}
+
+/// Writes chance over all of a file. Where the file system writes elsewhere instead (copy on write, flash), what it held is
+/// still sealed by the root.
+fn overwrite(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    let mut left = file.metadata()?.len();
+    while left > 0 {
+        let chance = random::bytes::<64>();
+        let most = usize::try_from(left).map_or(chance.len(), |left| left.min(chance.len()));
+        file.write_all(&chance[..most])?;
+        left -= most as u64;
+    }
+    file.sync_all()
+}
+
+/// Makes names in a directory last.
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 fn replace(dir: &Path, path: &Path, new: &Path, text: &str) -> io::Result<()> {
@@ -125,7 +179,7 @@ fn replace(dir: &Path, path: &Path, new: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(new, path)?;
-    File::open(dir)?.sync_all()
+    sync(dir)
 }
 
 fn refuse_mode(file: &Path, loose: u32, mode: u32, right: &'static str) -> Result<(), KeyringError> {

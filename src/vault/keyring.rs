@@ -4,7 +4,8 @@
 //!
 //! - `root`: 32 bytes in hex on a line. While the root is rotated there is a line for each root that may still be
 //!   needed, the newest first. There is no such file where the root is given from the environment.
-//! - `epoch-N`: the key that wraps the subject keys of epoch N, sealed by the root.
+//! - `epoch-N`: the key that wraps the subject keys of epoch N, sealed by the root. The newest wraps what is made. When an
+//!   epoch is retired, its file is destroyed, and with it all copies of keys that it ever wrapped, wherever they lie.
 //! - `lookup`: the key under which accounts are found and cursors authenticated, sealed by the root.
 //! - `signing` and `signed`: see [`signing`](super::signing).
 //!
@@ -42,6 +43,7 @@ impl Keyring {
     /// others; or the file system fails.
     pub fn open(store: &KeyStore, first_start: bool) -> Result<Self, KeyringError> {
         let dir = KeyDir::lock(&store.dir, first_start)?;
+        dir.bury()?;
         // Made in the order root, lookup, epoch: a start that was cut short is continued, but what is missing before
         // something that is there was lost.
         let mut numbers = dir.epochs()?;
@@ -85,6 +87,37 @@ impl Keyring {
         Ok(())
     }
 
+    /// Makes the key of an epoch that comes after `after`, unless there is one.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`].
+    pub(super) fn begin_epoch(store: &KeyStore, after: u32) -> Result<(), KeyringError> {
+        let dir = KeyDir::lock(&store.dir, false)?;
+        let newest = dir.epochs()?.last().copied().unwrap_or(after);
+        if newest > after {
+            return Ok(());
+        }
+        let (roots, name) = (roots(&dir, store)?, epoch_name(after.max(newest) + 1));
+        dir.write(&name, &sealed(&roots[0], &name, &cipher::key()))
+    }
+
+    /// Destroys the keys of all epochs up to `through`, and says which they were. What they still wrap is lost.
+    ///
+    /// # Errors
+    /// If there is no later one, or the file system fails; what was destroyed then stays so.
+    pub(super) fn destroy_epochs(store: &KeyStore, through: u32) -> Result<Vec<u32>, KeyringError> {
+        let dir = KeyDir::lock(&store.dir, false)?;
+        dir.bury()?;
+        let (old, new): (Vec<u32>, Vec<u32>) = dir.epochs()?.into_iter().partition(|&epoch| epoch <= through);
+        if new.is_empty() {
+            return Err(KeyringError::Missing { file: dir.file(&epoch_name(through + 1)) });
+        }
+        for &epoch in &old {
+            dir.destroy(&epoch_name(epoch))?;
+        }
+        Ok(old)
+    }
+
     /// The key of an epoch.
     pub(super) fn epoch(&self, number: u32) -> Result<&Key, KeyringError> {
         self.epochs.get(&number).ok_or_else(|| KeyringError::Missing { file: self.epoch_file(number) })
@@ -93,6 +126,11 @@ impl Keyring {
     /// The newest epoch, whose key wraps what is made from now on.
     pub(super) const fn newest(&self) -> (u32, &Key) {
         (self.newest.0, &self.newest.1)
+    }
+
+    /// Whether both hold the keys of the same epochs.
+    pub(super) fn same_epochs(&self, other: &Self) -> bool {
+        self.epochs.keys().eq(other.epochs.keys())
     }
 
     pub(super) fn epoch_file(&self, number: u32) -> PathBuf {
@@ -352,6 +390,38 @@ mod tests {
                 assert_eq!(opened(&given(&dir, &[&last])), before, "no other root is needed");
                 assert_eq!(fs::read_to_string(dir.path().join("keys/root")).unwrap(), *lines(&[last]));
             }
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_begun_once_and_the_ones_before_it_are_destroyed() {
+        let dir = TempDir::new().unwrap();
+        Keyring::open(&store(&dir), true).unwrap();
+        assert!(matches!(Keyring::destroy_epochs(&store(&dir), 1), Err(KeyringError::Missing { .. })), "the only one");
+        for _ in 0..2 {
+            Keyring::begin_epoch(&store(&dir), 1).unwrap();
+        }
+        let (epochs, lookup) = opened(&store(&dir));
+        assert_eq!(epochs.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
+        for destroyed in [&[1][..], &[]] {
+            assert_eq!(Keyring::destroy_epochs(&store(&dir), 1).unwrap(), destroyed);
+        }
+        assert_eq!(opened(&store(&dir)), (epochs[1..].to_vec(), lookup));
+        Keyring::begin_epoch(&store(&dir), 2).unwrap();
+        assert_eq!(opened(&store(&dir)).0.len(), 2);
+    }
+
+    #[test]
+    fn a_destruction_cut_short_anywhere_is_ended_by_the_next_start() {
+        for left in ["v1 whole", "half\0overwritten", ""] {
+            let dir = TempDir::new().unwrap();
+            Keyring::open(&store(&dir), true).unwrap();
+            Keyring::begin_epoch(&store(&dir), 1).unwrap();
+            let keys = dir.path().join("keys");
+            fs::rename(keys.join("epoch-1"), keys.join("epoch-1.dead")).unwrap();
+            fs::write(keys.join("epoch-1.dead"), left).unwrap();
+            assert_eq!(opened(&store(&dir)).0.len(), 1);
+            assert!(!keys.join("epoch-1.dead").exists());
         }
     }
 

@@ -16,6 +16,7 @@
 mod cache;
 mod cipher;
 mod encoding;
+mod epoch;
 mod error;
 mod files;
 mod keyring;
@@ -25,11 +26,13 @@ mod signing;
 mod subject;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sqlx::PgPool;
+use tokio::task::spawn_blocking;
 
 pub use encoding::{PLAIN_MAX, Undecodable};
+pub use epoch::Retired;
 pub use error::{KeyringError, VaultError};
 pub use keyring::Keyring;
 pub use root::{KeyStore, Root};
@@ -45,9 +48,25 @@ use error::failed;
 pub struct Vault {
     pool: PgPool,
     ledger: LedgerId,
-    keyring: Arc<Keyring>,
+    store: KeyStore,
+    /// As it was read last: other processes begin and retire epochs, too.
+    keyring: Arc<RwLock<Arc<Keyring>>>,
     signing: Signing,
     cache: KeyCache,
+}
+
+/// How often something is tried anew because key files changed amid it.
+const TRIES: usize = 8;
+
+/// What is kept of a key, also when it was destroyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HadKey {
+    pub generation: u32,
+    /// Hex.
+    pub commitment: String,
+    /// The epoch that wrapped it last.
+    pub epoch: u32,
+    pub destroyed: bool,
 }
 
 /// A subject's key, as `subject_key.created` tells of it.
@@ -73,13 +92,33 @@ impl Vault {
                 keyring.epoch(epoch)?;
             }
         }
+        epoch::begin(&pool, keyring.newest().0).await.map_err(failed("recording the epoch"))?;
+        let keyring = Arc::new(RwLock::new(Arc::new(keyring)));
         Ok(Self {
             pool,
             ledger,
-            keyring: Arc::new(keyring),
+            store: store.clone(),
+            keyring,
             signing: Signing::new(store.clone()),
             cache: KeyCache::new(),
         })
+    }
+
+    /// Reads the key files again: what other processes made is there, and what they destroyed is let go of.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`], or if the database fails.
+    pub async fn refresh(&self) -> Result<(), VaultError> {
+        let store = self.store.clone();
+        let keyring = spawn_blocking(move || Keyring::open(&store, false)).await??;
+        // Whoever made the newest may have died before saying so.
+        epoch::begin(&self.pool, keyring.newest().0).await.map_err(failed("recording the epoch"))?;
+        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+        Ok(())
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes the subject's first key, or tells of the one there is: all who race, and all who come again, are told of
@@ -88,7 +127,15 @@ impl Vault {
     /// # Errors
     /// If the database fails.
     pub async fn create(&self, subject: SubjectId) -> Result<CreatedKey, VaultError> {
-        subject::create(&self.pool, self.ledger, &self.keyring, subject).await.map_err(failed("making a subject's key"))
+        const DOING: &str = "making a subject's key";
+        for _ in 0..TRIES {
+            let made = subject::create(&self.pool, self.ledger, &self.keyring(), subject).await;
+            match made.map_err(failed(DOING))? {
+                Some(created) => return Ok(created),
+                None => self.refresh().await?,
+            }
+        }
+        Err(VaultError::Restless { doing: DOING })
     }
 
     /// Whether any key was ever made in this database: then the key files must be there already.
@@ -105,17 +152,43 @@ impl Vault {
     /// # Errors
     /// If the subject has no key yet, it does not open, or the database fails.
     pub async fn current(&self, subject: SubjectId) -> Result<Private<Arc<SubjectKey>>, VaultError> {
+        const DOING: &str = "reading a subject's newest key";
         if let Some(key) = self.cache.newest(subject).await {
             return Ok(Private::Known(key));
         }
-        let fence = self.cache.fence();
-        let row = subject::newest(&self.pool, subject).await.map_err(failed("reading a subject's newest key"))?;
-        let row = row.ok_or(VaultError::NoKey { subject })?;
-        let key = row.open(self.ledger, &self.keyring)?.map(Arc::new);
-        if let Private::Known(key) = &key {
-            self.cache.keep_newest(fence, key).await;
+        for _ in 0..TRIES {
+            let fence = self.cache.fence();
+            let row = subject::newest(&self.pool, subject).await.map_err(failed(DOING))?;
+            let row = row.ok_or(VaultError::NoKey { subject })?;
+            let Some(key) = self.opened(&row).await? else { continue };
+            if let Private::Known(key) = &key {
+                self.cache.keep_newest(fence, key).await;
+            }
+            return Ok(key);
         }
-        Ok(key)
+        Err(VaultError::Restless { doing: DOING })
+    }
+
+    /// The key in a row; none when it is to be read again, for it may be in another epoch by now.
+    async fn opened(&self, row: &subject::Row) -> Result<Option<Private<Arc<SubjectKey>>>, VaultError> {
+        let keyring = self.keyring();
+        match row.open(self.ledger, &keyring) {
+            Ok(key) => Ok(Some(key.map(Arc::new))),
+            Err(VaultError::Keyring(KeyringError::Missing { file })) => {
+                self.refresh().await?;
+                // What was read anew is no newer: it is gone, and so is this row's key if the row is still there.
+                if keyring.same_epochs(&self.keyring()) && self.is_still(row).await? {
+                    return Err(KeyringError::Missing { file }.into());
+                }
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn is_still(&self, row: &subject::Row) -> Result<bool, VaultError> {
+        let now = subject::named(&self.pool, &[row.id()]).await.map_err(failed("reading subjects' keys"))?;
+        Ok(now.first().is_some_and(|now| now.epoch() == row.epoch()))
     }
 
     /// One of the subject's keys: the one to open with. A generation that is not there is forgotten.
@@ -136,6 +209,7 @@ impl Vault {
         &self,
         ids: &[(SubjectId, u32)],
     ) -> Result<HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>, VaultError> {
+        const DOING: &str = "reading subjects' keys";
         let mut keys = HashMap::with_capacity(ids.len());
         let mut unknown = Vec::new();
         for &id in ids {
@@ -151,15 +225,25 @@ impl Vault {
         if unknown.is_empty() {
             return Ok(keys);
         }
-        let fence = self.cache.fence();
-        for row in subject::named(&self.pool, &unknown).await.map_err(failed("reading subjects' keys"))? {
-            let key = row.open(self.ledger, &self.keyring)?.map(Arc::new);
-            if let Private::Known(key) = &key {
-                self.cache.keep(fence, key).await;
+        for _ in 0..TRIES {
+            let fence = self.cache.fence();
+            let mut again = Vec::new();
+            for row in subject::named(&self.pool, &unknown).await.map_err(failed(DOING))? {
+                let Some(key) = self.opened(&row).await? else {
+                    again.push(row.id());
+                    continue;
+                };
+                if let Private::Known(key) = &key {
+                    self.cache.keep(fence, key).await;
+                }
+                keys.insert(row.id(), key);
             }
-            keys.insert(row.id(), key);
+            if again.is_empty() {
+                return Ok(keys);
+            }
+            unknown = again;
         }
-        Ok(keys)
+        Err(VaultError::Restless { doing: DOING })
     }
 
     /// Destroys all keys of the subject, and says how many there were: from now on its words are forgotten. Other
@@ -185,10 +269,23 @@ impl Vault {
         &self.signing
     }
 
+    /// Lets go of all keys in memory: those that are still there are read again.
+    pub async fn forget_all_cached(&self) {
+        self.cache.forget_all().await;
+    }
+
+    /// All keys that a subject ever had, also those that were destroyed.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn had(&self, subject: SubjectId) -> Result<Vec<HadKey>, VaultError> {
+        subject::had(&self.pool, subject).await.map_err(failed("reading which keys a subject had"))
+    }
+
     /// A key for one use in the whole ledger, such as finding accounts or authenticating cursors. The context is a
     /// constant that no other use has: "convoledger account email v1".
     #[must_use]
     pub fn derive(&self, context: &str) -> [u8; 32] {
-        self.keyring.derive(context)
+        self.keyring().derive(context)
     }
 }

@@ -4,7 +4,8 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::cipher::{self, Key, Wrapped};
-use super::{CreatedKey, Keyring, SubjectKey, VaultError};
+use super::error::failed;
+use super::{CreatedKey, HadKey, Keyring, SubjectKey, VaultError};
 use crate::event::{LedgerId, Private, SubjectId};
 
 /// A row of the table.
@@ -24,27 +25,38 @@ impl Row {
         (SubjectId(self.subject_id), self.generation.cast_unsigned())
     }
 
+    /// The epoch that wraps it, or did last.
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch.cast_unsigned()
+    }
+
     /// The key itself, or that it was destroyed.
     pub(super) fn open(&self, ledger: LedgerId, keyring: &Keyring) -> Result<Private<SubjectKey>, VaultError> {
         let (subject, generation) = self.id();
-        let epoch = self.epoch.cast_unsigned();
         let Some(wrapped) = &self.wrapped else { return Ok(Private::Forgotten) };
+        Ok(Private::Known(SubjectKey::new(subject, generation, &self.unwrap(wrapped, ledger, keyring)?)))
+    }
+
+    fn unwrap(&self, wrapped: &[u8], ledger: LedgerId, keyring: &Keyring) -> Result<Key, VaultError> {
+        let (subject, generation) = self.id();
+        let epoch = self.epoch.cast_unsigned();
         let key = cipher::unwrap(keyring.epoch(epoch)?, &associated(ledger, subject, generation, epoch), wrapped)
             .map_err(|_| VaultError::Unwrap { subject, generation, epoch_file: keyring.epoch_file(epoch) })?;
         if self.commitment != commitment(&key) {
             return Err(VaultError::Commitment { subject, generation });
         }
-        Ok(Private::Known(SubjectKey::new(subject, generation, &key)))
+        Ok(key)
     }
 }
 
-/// Makes the subject's first key, unless it has one. Whoever loses a race is told of the winner's.
+/// Makes the subject's first key, unless it has one. Whoever loses a race is told of the winner's. None when the newest
+/// epoch of `keyring` was closed meanwhile.
 pub(super) async fn create(
     pool: &PgPool,
     ledger: LedgerId,
     keyring: &Keyring,
     subject: SubjectId,
-) -> Result<CreatedKey, sqlx::Error> {
+) -> Result<Option<CreatedKey>, sqlx::Error> {
     let (epoch, wrapped, commitment) = fresh(ledger, keyring, subject);
     let made: Option<(i32, Vec<u8>)> = sqlx::query_as(include_str!("sql/create.sql"))
         .bind(subject.0)
@@ -54,15 +66,14 @@ pub(super) async fn create(
         .fetch_optional(pool)
         .await?;
     // Not one statement with the insert: its snapshot would be from before the winner's commit, and see no row.
-    let (generation, commitment) = match made {
-        Some(made) => made,
-        None => sqlx::query_as(include_str!("sql/newest.sql"))
-            .bind(subject.0)
-            .fetch_one(pool)
-            .await
-            .map(|row: Row| (row.generation, row.commitment))?,
+    let made = match made {
+        Some(made) => Some(made),
+        None => newest(pool, subject).await?.map(|row| (row.generation, row.commitment)),
     };
-    Ok(CreatedKey { generation: generation.cast_unsigned(), commitment: hex::encode(commitment) })
+    Ok(made.map(|(generation, commitment)| CreatedKey {
+        generation: generation.cast_unsigned(),
+        commitment: hex::encode(commitment),
+    }))
 }
 
 /// The row of the subject's newest key.
@@ -77,6 +88,18 @@ pub(super) async fn named(pool: &PgPool, ids: &[(SubjectId, u32)]) -> Result<Vec
     sqlx::query_as(include_str!("sql/named.sql")).bind(subjects).bind(generations).fetch_all(pool).await
 }
 
+/// All keys that a subject ever had.
+pub(super) async fn had(pool: &PgPool, subject: SubjectId) -> Result<Vec<HadKey>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/had.sql")).bind(subject.0).fetch_all(pool).await?;
+    let had = |row: Row| HadKey {
+        generation: row.id().1,
+        epoch: row.epoch(),
+        destroyed: row.wrapped.is_none(),
+        commitment: hex::encode(row.commitment),
+    };
+    Ok(rows.into_iter().map(had).collect())
+}
+
 /// Destroys all keys of the subject; says how many there were.
 pub(super) async fn destroy(pool: &PgPool, subject: SubjectId) -> Result<u64, sqlx::Error> {
     Ok(sqlx::query(include_str!("sql/destroy.sql")).bind(subject.0).execute(pool).await?.rows_affected())
@@ -86,6 +109,40 @@ pub(super) async fn destroy(pool: &PgPool, subject: SubjectId) -> Result<u64, sq
 pub(super) async fn epochs(pool: &PgPool) -> Result<Vec<(u32, bool)>, sqlx::Error> {
     let rows: Vec<(i32, bool)> = sqlx::query_as(include_str!("sql/epochs.sql")).fetch_all(pool).await?;
     Ok(rows.into_iter().map(|(epoch, needed)| (epoch.cast_unsigned(), needed)).collect())
+}
+
+/// Some of the keys that epochs up to `through` still wrap.
+pub(super) async fn wrapped_in(pool: &PgPool, through: u32, most: i64) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as(include_str!("sql/wrapped_in.sql")).bind(through.cast_signed()).bind(most).fetch_all(pool).await
+}
+
+/// Wraps keys by the newest epoch of `keyring` instead of their own. How many were: fewer than given when others were here,
+/// none when that epoch was closed meanwhile.
+pub(super) async fn rewrap(
+    pool: &PgPool,
+    ledger: LedgerId,
+    keyring: &Keyring,
+    rows: &[Row],
+) -> Result<u64, VaultError> {
+    let (epoch, by) = keyring.newest();
+    let (mut subjects, mut generations, mut were, mut wrapped) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        let Some(was) = &row.wrapped else { continue };
+        let (subject, generation) = row.id();
+        let anew =
+            cipher::wrap(by, &associated(ledger, subject, generation, epoch), &row.unwrap(was, ledger, keyring)?);
+        subjects.push(row.subject_id);
+        generations.push(row.generation);
+        were.push(was.clone());
+        wrapped.push(anew.to_vec());
+    }
+    let put = sqlx::query(include_str!("sql/rewrap.sql"))
+        .bind(epoch.cast_signed())
+        .bind(subjects)
+        .bind(generations)
+        .bind(were)
+        .bind(wrapped);
+    Ok(put.execute(pool).await.map_err(failed("wrapping keys anew"))?.rows_affected())
 }
 
 /// A fresh first key for the subject: the epoch that wraps it, its wrapped form and its commitment.

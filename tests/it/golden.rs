@@ -6,14 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use convoledger::event::{
-    AccountRegistered, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber, BranchPreferred,
-    BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted, ConversationFavorited,
-    ConversationId, ConversationRestored, ConversationStarted, ConversationTagged, ConversationTitled,
-    ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited, ConversationUntagged, Depth, Elsewhere,
-    Event, EventId, FileAction, FileChange, KINDS, MessageAppended, MessageHidden, MessageId, MessageRated,
-    MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part, PartKind, Place, Position, Private,
-    ProjectionSkipped, Rating, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
-    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version,
+    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
+    AccountRegistered, AccountReleased, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber,
+    BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
+    ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
+    ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
+    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MessageAppended,
+    MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality,
+    ModelSwitched, Origin, Part, PartKind, Place, Position, Private, ProjectionSkipped, Rating, Removed, Requester,
+    Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated,
+    Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -84,6 +86,19 @@ fn examples() -> Vec<Event> {
         }
         .into(),
         AccountRegistered { email: known("ada@example.org") }.into(),
+        AccountForgetRequested { due: "2026-11-24T12:00:00Z".parse().expect("a time"), by: Requester::Subject }.into(),
+        AccountForgetCancelled {}.into(),
+        AccountForgetStarted {
+            keys: vec![DeadKey { generation: 1, commitment: "ab".repeat(32) }],
+            words: WordsGone { events: 3, parts: 4, positions: "cd".repeat(32) },
+            removes: vec![Removed { store: "search".into(), count: 3 }],
+        }
+        .into(),
+        AccountForgotten { epoch: 2, started: Position(9) }.into(),
+        AccountHeld { reason: known("case 12") }.into(),
+        AccountReleased { reason: known("settled") }.into(),
+        MessageForgotten { message: MESSAGE, at: AT }.into(),
+        ConversationForgotten {}.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
     ]

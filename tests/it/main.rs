@@ -5,6 +5,7 @@ mod as_of;
 mod audit;
 mod cli;
 mod database;
+mod forget;
 mod golden;
 mod graphql;
 mod history;

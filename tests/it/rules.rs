@@ -122,7 +122,7 @@ impl Model {
             Act::Start(_) if self.started => return Err(Refusal::AlreadyStarted),
             Act::Start(_) => {}
             _ if !self.started => return Err(Refusal::NotStarted),
-            Act::Delete | Act::Undelete => {}
+            Act::Delete | Act::Undelete | Act::ForgetMessage { .. } | Act::ForgetConversation => {}
             _ if self.deleted => return Err(Refusal::Deleted),
             Act::Append(_) | Act::Edit(_) | Act::CreateBranch(_) | Act::Graft(_) if self.archived => {
                 return Err(Refusal::Archived);
@@ -137,6 +137,8 @@ impl Model {
                 self.names = vec![None];
                 self.abandoned = vec![false];
             }
+            Act::ForgetMessage { message } => drop(self.path(message)?),
+            Act::ForgetConversation => {}
             Act::SetTitle { .. } | Act::TakeSnapshot(_) | Act::ThinSnapshots { .. } | Act::ConfigureSnapshots(_) => {}
             Act::Favorite => self.favorited = true,
             Act::Unfavorite => self.favorited = false,

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
 use convoledger::event::{EventId, LedgerId, OwnerId, Private, SubjectId};
 use convoledger::vault::{About, KeyStore, Keyring, KeyringError, Root, Vault, VaultError};
 use futures::future::{join_all, try_join_all};
+use serde_json::Value;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -182,4 +184,95 @@ async fn a_rotated_root_opens_the_same_keys_and_touches_no_row() {
         Keyring::rotate_root(&KeyStore::new(dir.path().join("none"), None).unwrap(), &Root::random()),
         Err(KeyringError::Missing { .. })
     ));
+}
+
+#[tokio::test]
+async fn an_epoch_is_retired_while_other_servers_make_and_use_keys() {
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
+    let (one, two) = (server(&pool, &dir).await, server(&pool, &dir).await);
+    one.create(SUBJECT).await.unwrap();
+    let sealed = one.current(SUBJECT).await.unwrap().known().unwrap().seal(&ABOUT, b"hello");
+    for epoch in 1..=3 {
+        let (retired, created) =
+            tokio::join!(one.retire(), try_join_all((0..8).map(|n| two.create(subject(epoch, n)))));
+        created.unwrap();
+        let retired = retired.unwrap();
+        assert_eq!((retired.epochs, retired.current), (vec![epoch], epoch + 1));
+        assert!(!dir.path().join(format!("keys/epoch-{epoch}")).exists());
+        // One that knows of the new epoch and one that does not, one that knew nothing, and one that made it.
+        two.forget_cached(SUBJECT).await;
+        for server in [&one, &two, &server(&pool, &dir).await] {
+            let key = server.key(SUBJECT, 1).await.unwrap().known().unwrap();
+            assert_eq!(*key.open(&ABOUT, &sealed).unwrap(), b"hello");
+            for n in 0..8 {
+                assert!(!server.current(subject(epoch, n)).await.unwrap().is_forgotten());
+            }
+        }
+    }
+    assert_eq!(one.due_epoch(3600.0).await.unwrap(), None);
+    assert_eq!(one.due_epoch(-1.0).await.unwrap(), Some(4));
+}
+
+#[tokio::test]
+async fn retiring_cut_short_anywhere_and_by_several_loses_no_key_and_brings_none_back() {
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(20);
+    let servers = join_all((0..3).map(|_| server(&pool, &dir))).await;
+    for n in 0..40 {
+        servers[0].create(subject(0, n)).await.unwrap();
+    }
+    servers[1].destroy(subject(0, 0)).await.unwrap();
+    for round in 1..=24 {
+        let runs = servers.iter().enumerate().map(|(nth, server)| {
+            let within = Duration::from_micros(u64::from(round) * 700 * (nth as u64 + 1) % 20_000);
+            tokio::time::timeout(within, server.retire())
+        });
+        let made = servers[(round % 3) as usize].create(subject(round, 0));
+        let (_, made) = tokio::join!(join_all(runs), made);
+        made.unwrap();
+    }
+    let left = servers[0].due_epoch(3600.0).await.unwrap();
+    if let Some(left) = left {
+        servers[0].retire_through(left).await.unwrap();
+    }
+    let last = servers[0].retire().await.unwrap();
+    let files = fs::read_dir(dir.path().join("keys")).unwrap().flatten().map(|file| file.file_name());
+    let epochs: Vec<_> = files.filter(|name| name.to_string_lossy().starts_with("epoch-")).collect();
+    assert_eq!(epochs, [format!("epoch-{}", last.current).as_str()]);
+    let after = server(&pool, &dir).await;
+    for n in 1..40 {
+        assert!(!after.key(subject(0, n), 1).await.unwrap().is_forgotten());
+    }
+    for round in 1..=24 {
+        assert!(!after.key(subject(round, 0), 1).await.unwrap().is_forgotten());
+    }
+    assert!(after.key(subject(0, 0), 1).await.unwrap().is_forgotten());
+}
+
+#[tokio::test]
+async fn a_copy_of_the_table_from_before_an_epoch_was_retired_opens_nothing() {
+    let (database, dir) = (support::postgres::fresh().await, TempDir::new().unwrap());
+    let pool = database.pool(10);
+    let vault = server(&pool, &dir).await;
+    for subject in [SUBJECT, OTHER] {
+        vault.create(subject).await.unwrap();
+    }
+    let copy: Value =
+        sqlx::query_scalar("SELECT json_agg(key) FROM vault.subject_key AS key").fetch_one(&pool).await.unwrap();
+    vault.destroy(SUBJECT).await.unwrap();
+    vault.retire().await.unwrap();
+    sql(&pool, "DELETE FROM vault.subject_key").await;
+    let restore =
+        "INSERT INTO vault.subject_key SELECT * FROM json_populate_recordset(NULL::vault.subject_key, $1::json)";
+    sqlx::query(restore).bind(copy).execute(&pool).await.unwrap();
+    vault.forget_cached(OTHER).await;
+    for subject in [SUBJECT, OTHER] {
+        let error = vault.key(subject, 1).await.unwrap_err().to_string();
+        assert!(error.contains("epoch-1 is missing") && error.contains("retired"), "{error}");
+    }
+}
+
+fn subject(epoch: u32, n: u32) -> SubjectId {
+    SubjectId(Uuid::from_u64_pair(u64::from(epoch) + 10, n.into()))
 }

@@ -16,6 +16,7 @@ mod compare;
 mod conversation;
 mod cursor;
 mod event;
+mod forget;
 pub mod gate;
 mod graphiql;
 pub mod http;

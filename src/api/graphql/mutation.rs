@@ -26,7 +26,7 @@ pub struct Mutation;
 /// Branches that one message is said on at once.
 const BRANCHES_MAX: usize = 20;
 
-#[Object]
+#[Object(name = "ConversationMutation")]
 impl Mutation {
     async fn start_conversation(
         &self,

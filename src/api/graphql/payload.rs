@@ -187,7 +187,10 @@ pub enum RefusalReason {
     /// Another command has this `clientMutationId`.
     NameReused,
     IdTaken,
+    /// The account is being forgotten, or was.
     Forgotten,
+    /// The account is held by law: nothing of it goes.
+    Held,
 }
 
 impl From<Reason> for Refused {
@@ -210,7 +213,9 @@ impl RefusalReason {
             Reason::Forgotten => Self::Forgotten,
             Reason::NoRun => Self::NoRun,
             Reason::Rule(refusal) => match refusal {
-                Refusal::NotStarted => Self::NotFound,
+                Refusal::NotStarted | Refusal::NoAccount | Refusal::NotDue => Self::NotFound,
+                Refusal::Forgetting | Refusal::Begun => Self::Forgotten,
+                Refusal::Held => Self::Held,
                 Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
                 Refusal::Archived => Self::Archived,
                 Refusal::Deleted => Self::Deleted,

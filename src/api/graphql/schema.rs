@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use async_graphql::dataloader::DataLoader;
-use async_graphql::{Schema, SchemaBuilder};
+use async_graphql::{MergedObject, Schema, SchemaBuilder};
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::cursor::Cursors;
+use super::forget::ForgetMutation;
 use super::gate::{Denied, Gate};
 use super::limits;
 use super::loader::Loader;
@@ -16,7 +17,12 @@ use super::query::Query;
 use super::subscription::Subscription;
 use crate::service::{Actor, Service};
 
-pub type Ledger = Schema<Query, Mutation, Subscription>;
+pub type Ledger = Schema<Query, Mutations, Subscription>;
+
+/// All that changes anything.
+#[derive(MergedObject)]
+#[graphql(name = "Mutation")]
+pub struct Mutations(Mutation, ForgetMutation);
 
 /// The schema in the words that clients read: printed, committed and compared by a test.
 pub fn printed() -> String {
@@ -46,6 +52,6 @@ pub fn gate(service: Service, shutdown: CancellationToken) -> Arc<Gate<Ledger, A
     }))
 }
 
-fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
-    limits::apply(Schema::build(Query, Mutation, Subscription))
+fn builder() -> SchemaBuilder<Query, Mutations, Subscription> {
+    limits::apply(Schema::build(Query, Mutations(Mutation, ForgetMutation), Subscription))
 }

@@ -34,7 +34,20 @@ BEGIN
         WHEN insufficient_privilege OR invalid_grant_operation THEN NULL;
     END;
 
+    GRANT SELECT, INSERT, UPDATE, DELETE ON closed, unswept TO convoledger_app;
     GRANT USAGE ON SCHEMA public TO convoledger_eraser;
     GRANT SELECT, DELETE ON words TO convoledger_eraser;
+    GRANT SELECT ON event TO convoledger_eraser;
+    BEGIN
+        REVOKE EXECUTE ON FUNCTION erase_words, account.forget FROM PUBLIC;
+        EXECUTE format('GRANT EXECUTE ON FUNCTION erase_words, account.forget TO convoledger_app, %I', current_user);
+        -- Words are deleted as this role, by this function, and by nobody else.
+        GRANT CREATE ON SCHEMA public TO convoledger_eraser;
+        ALTER FUNCTION erase_words OWNER TO convoledger_eraser;
+        REVOKE CREATE ON SCHEMA public FROM convoledger_eraser;
+    EXCEPTION
+        -- Then they are deleted as whoever migrated.
+        WHEN insufficient_privilege THEN NULL;
+    END;
 END;
 $$

@@ -1,0 +1,1 @@
+SELECT count(*) FROM account.token WHERE account_id = $1

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT FROM account.account WHERE id = $1)

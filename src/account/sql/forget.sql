@@ -1,0 +1,1 @@
+SELECT account.forget($1)

@@ -1,0 +1,107 @@
+//! What the log lets go of: sealed words, and only where an event says so.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::{Error, PgPool};
+use uuid::Uuid;
+
+use super::{Log, Recorded};
+use crate::event::{EventId, OwnerId, Position, StreamId, Version};
+
+/// How many words somebody said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    pub events: u64,
+    pub parts: u64,
+    /// SHA-256 over the positions: hex.
+    pub positions: String,
+}
+
+/// Which words were taken away, as the log says: where they lack, nothing is wrong.
+#[derive(Debug, Default)]
+pub(super) struct Erasures {
+    owners: HashSet<OwnerId>,
+    /// Up to this version.
+    streams: HashMap<(OwnerId, StreamId), Version>,
+    messages: HashSet<(OwnerId, EventId)>,
+}
+
+impl Erasures {
+    /// To be read behind the words that may lack: they go in the transaction of the event that says so, or later.
+    pub(super) async fn read(pool: &PgPool) -> Result<Self, Error> {
+        let rows: Vec<(Uuid, Uuid, i32, String, Option<Uuid>)> =
+            sqlx::query_as(include_str!("sql/erasures.sql")).fetch_all(pool).await?;
+        let mut erasures = Self::default();
+        for (owner, stream, version, kind, message) in rows {
+            let (owner, version) = (OwnerId(owner), Version(version));
+            match (kind.as_str(), message) {
+                ("account.forget_started", _) => drop(erasures.owners.insert(owner)),
+                (_, Some(message)) => drop(erasures.messages.insert((owner, EventId(message)))),
+                _ => {
+                    let until = erasures.streams.entry((owner, StreamId(stream))).or_default();
+                    *until = version.max(*until);
+                }
+            }
+        }
+        Ok(erasures)
+    }
+
+    pub(super) fn cover(&self, event: &Recorded) -> bool {
+        let fact = &event.fact;
+        // Reasons to hold an account are the ledger's own words.
+        let owners = !["account.held", "account.released"].contains(&fact.kind.as_str());
+        let rated = (fact.kind == "message.rated").then(|| fact.body["message"].as_str()?.parse().ok()).flatten();
+        owners && self.owners.contains(&fact.owner)
+            || self.streams.get(&(fact.owner, fact.stream)).is_some_and(|until| event.version < *until)
+            || self.messages.contains(&(fact.owner, rated.map_or(fact.id, EventId)))
+    }
+}
+
+impl Log {
+    /// The newest event that took words away.
+    pub async fn erased(&self) -> Result<Position, Error> {
+        sqlx::query_scalar(include_str!("sql/erased.sql")).fetch_one(&self.pool).await.map(Position)
+    }
+
+    /// All words that `owner` ever said, whether they are still there or not.
+    pub async fn said_by(&self, owner: OwnerId) -> Result<Said, Error> {
+        let (events, parts, positions): (i64, i64, String) =
+            sqlx::query_as(include_str!("sql/words_of.sql")).bind(owner.0).fetch_one(&self.pool).await?;
+        Ok(Said { events: events.unsigned_abs(), parts: parts.unsigned_abs(), positions })
+    }
+
+    /// Deletes the sealed words of whoever the event at `because` says is forgotten, piece by piece.
+    pub async fn erase(&self, because: Position) -> Result<(), Error> {
+        let mut after = Some(0_i64);
+        while let Some(from) = after {
+            after = sqlx::query_scalar(include_str!("sql/erase_words.sql"))
+                .bind(because.0)
+                .bind(from)
+                .fetch_one(&self.pool)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Those who asked to be forgotten, and are not yet.
+    pub async fn being_forgotten(&self) -> Result<Vec<OwnerId>, Error> {
+        let owners: Vec<Uuid> =
+            sqlx::query_scalar(include_str!("sql/being_forgotten.sql")).fetch_all(&self.pool).await?;
+        Ok(owners.into_iter().map(OwnerId).collect())
+    }
+
+    /// What was taken away of conversations and may still be in views: by which event, whose, and said where.
+    pub async fn unswept(&self) -> Result<Vec<(Position, OwnerId, Vec<Position>)>, Error> {
+        let rows: Vec<(i64, Uuid, Vec<i64>)> =
+            sqlx::query_as(include_str!("sql/unswept.sql")).fetch_all(&self.pool).await?;
+        let read = |(because, owner, said): (i64, Uuid, Vec<i64>)| {
+            (Position(because), OwnerId(owner), said.into_iter().map(Position).collect())
+        };
+        Ok(rows.into_iter().map(read).collect())
+    }
+
+    /// It is in views no more.
+    pub async fn swept(&self, because: Position) -> Result<(), Error> {
+        sqlx::query(include_str!("sql/swept.sql")).bind(because.0).execute(&self.pool).await.map(drop)
+    }
+}

@@ -1,0 +1,1 @@
+SELECT owner_id FROM closed WHERE NOT done ORDER BY position

@@ -1,0 +1,1 @@
+SELECT erase_words($1, $2)

@@ -1,0 +1,1 @@
+DELETE FROM unswept WHERE position = $1

@@ -1,0 +1,15 @@
+-- What was taken away from owners and may still be in views: the event that said so, and where the words were said.
+SELECT u.position, u.owner_id, ARRAY(
+    SELECT e.position FROM event AS e
+    WHERE e.owner_id = u.owner_id AND said.kind = 'message.forgotten' AND e.id = (said.body ->> 'message')::uuid
+    UNION ALL
+    SELECT e.position FROM event AS e
+    WHERE e.owner_id = u.owner_id AND e.stream_id = said.stream_id AND e.version < said.version
+      AND e.words_digest IS NOT NULL
+      AND (said.kind = 'conversation.forgotten'
+        OR e.kind = 'message.rated' AND e.body ->> 'message' = said.body ->> 'message')
+) AS positions
+FROM unswept AS u
+CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE e.position = u.position LIMIT 1) AS said
+ORDER BY u.position
+LIMIT 100

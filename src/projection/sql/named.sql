@@ -1,0 +1,1 @@
+SELECT to_regnamespace(quote_ident($1))::oid

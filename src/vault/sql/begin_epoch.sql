@@ -1,0 +1,1 @@
+INSERT INTO vault.epoch (number) VALUES ($1) ON CONFLICT DO NOTHING
