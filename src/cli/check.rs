@@ -14,12 +14,14 @@ use crate::log::tree::checkpoint_origin;
 use crate::proof::bundle::Bundle;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle;
-use crate::proof::note::Verifier;
+use crate::proof::note::{Note, Verifier};
 use crate::proof::witness::{Request, follows};
+use crate::service::receipt_text;
 
 /// Checks checkpoints and proofs offline: without a database, a server or a network.
 ///
-/// Takes signed checkpoints, .tlog-proof files, and checkpoints with the proof that they follow (`checkpoint --since`).
+/// Takes signed checkpoints, .tlog-proof files, checkpoints with the proof that they follow (`checkpoint --since`), and
+/// receipts of who was forgotten.
 /// What is given together must agree: two checkpoints of one log and one size with different roots are a fork. Exits 1
 /// when something does not hold.
 #[derive(Debug, Args)]
@@ -64,6 +66,9 @@ impl Check {
 
     fn check<'f>(&self, file: &'f Path, seen: &mut Seen<'f>) -> anyhow::Result<Holds> {
         let text = fs::read_to_string(file).context("it cannot be read")?;
+        if text.starts_with('{') {
+            return receipt(&text, &self.trusted);
+        }
         let (checkpoint, holds) = if text.starts_with("c2sp.org/tlog-proof@") {
             let bundle = Bundle::parse(&text)?;
             let (checkpoint, leaf) = event(&bundle, &self.trusted)?;
@@ -80,6 +85,21 @@ impl Check {
         seen.agree(checkpoint)?;
         Ok(holds)
     }
+}
+
+/// The receipt of who was forgotten, which must say what was signed.
+fn receipt(text: &str, trusted: &[Verifier]) -> anyhow::Result<Holds> {
+    #[derive(serde::Deserialize)]
+    struct Kept {
+        receipt: Value,
+        note: String,
+    }
+    let Kept { receipt, note } = serde_json::from_str(text).context("it is neither a checkpoint nor a receipt")?;
+    let note = Note::parse(&note)?;
+    ensure!(!note.verified(trusted)?.is_empty(), "none of the keys that are trusted signed it");
+    ensure!(note.text == receipt_text(&receipt), "it says something else than what was signed");
+    let said = |name: &str| receipt[name].as_str().unwrap_or_default().to_owned();
+    Ok(Holds::Receipt { account: said("account"), ledger: said("ledger"), forgotten: receipt["forgotten"].clone() })
 }
 
 /// The event that a proof is of, and the checkpoint by which it is proven.
@@ -109,6 +129,7 @@ enum Holds {
     Checkpoint(Checkpoint),
     Event { leaf: Box<Leaf>, checkpoint: Checkpoint },
     Follows { old: u64, checkpoint: Checkpoint },
+    Receipt { account: String, ledger: String, forgotten: Value },
 }
 
 impl Holds {
@@ -130,6 +151,10 @@ impl Holds {
             Self::Follows { old, checkpoint } => {
                 format!("the log of {} events begins with the first {old}", checkpoint.size)
             }
+            Self::Receipt { account, ledger, forgotten } => format!(
+                "account {account} of {ledger} was forgotten, as event {} says: `prove` shows that it is in the log",
+                forgotten["position"]
+            ),
         }
     }
 
@@ -146,6 +171,10 @@ impl Holds {
             }),
             Self::Follows { old, checkpoint } => json!({
                 "file": file, "ok": true, "kind": "consistency", "from": old, "size": checkpoint.size,
+            }),
+            Self::Receipt { account, ledger, forgotten } => json!({
+                "file": file, "ok": true, "kind": "receipt", "account": account, "ledger": ledger,
+                "forgotten": forgotten,
             }),
         }
     }

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::receipt::Receipts;
+use super::receipt::{Receipts, receipt_text, told};
 use super::{Actor, Service, Trouble, seal};
 use crate::event::{
     AccountForgetStarted, AccountId, CommandId, DeadKey, Event, OwnerId, Position, Removed, Requester, StreamId,
@@ -148,7 +148,9 @@ impl Service {
             self.forget_by(account, step).await?;
         }
         let history = self.history(account).await?;
-        let receipt = self.receipts.of(self.log.identity(), account, &history);
+        let receipt = told(self.log.identity(), account, &history);
+        let note = self.sign(receipt_text(&receipt)).await?;
+        let receipt = json!({ "receipt": receipt, "note": note.to_string() });
         let (receipts, kept) = (self.receipts.clone(), receipt.clone());
         let file = tokio::task::spawn_blocking(move || receipts.keep(account, &kept)).await;
         let file = file.map_err(|panic| Trouble::Internal(panic.to_string()))??;

@@ -43,7 +43,7 @@ pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
-pub use receipt::{Receipts, Signer};
+pub use receipt::{Receipts, receipt_text};
 pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;

@@ -8,7 +8,6 @@ use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
@@ -17,34 +16,25 @@ use super::stores;
 use crate::event::{AccountId, Event};
 use crate::log::{Identity, Recorded};
 
-/// Signs the bytes of a receipt: its JSON without blanks, keys in the order of the alphabet.
-pub type Signer = Arc<dyn Fn(&[u8]) -> String + Send + Sync>;
+/// What is signed of a receipt: what it is, then its JSON without blanks, keys in the order of the alphabet.
+#[must_use]
+pub fn receipt_text(receipt: &Value) -> String {
+    format!("{FORMAT}\n{receipt}\n")
+}
 
-/// Where receipts are kept, and who signs them.
+/// The first line of what is signed, which no checkpoint has.
+const FORMAT: &str = "convoledger receipt of forgetting, v1";
+
+/// Where receipts are kept.
 #[derive(Clone, Default)]
 pub struct Receipts {
     directory: Option<PathBuf>,
-    signer: Option<Signer>,
 }
 
 impl Receipts {
-    /// Kept in `directory`, a file an account; unsigned.
+    /// Kept in `directory`, a file an account.
     pub const fn kept_in(directory: PathBuf) -> Self {
-        Self { directory: Some(directory), signer: None }
-    }
-
-    #[must_use]
-    pub fn signed_by(self, signer: Signer) -> Self {
-        Self { signer: Some(signer), ..self }
-    }
-
-    /// The receipt of what happened in an account's stream, with its signature if there is who signs.
-    pub(super) fn of(&self, ledger: &Identity, account: AccountId, history: &[(Recorded, Event)]) -> Value {
-        let receipt = told(ledger, account, history);
-        match &self.signer {
-            Some(signer) => json!({ "signature": signer(receipt.to_string().as_bytes()), "receipt": receipt }),
-            None => json!({ "signature": null, "receipt": receipt, "note": "this receipt is not signed" }),
-        }
+        Self { directory: Some(directory) }
     }
 
     /// Keeps it: whole after any crash.
@@ -56,9 +46,10 @@ impl Receipts {
     }
 }
 
-fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, Event)]) -> Value {
+/// The receipt of what happened in an account's stream.
+pub(super) fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, Event)]) -> Value {
     let mut told = json!({
-        "format": "convoledger receipt of forgetting, v1",
+        "format": FORMAT,
         "ledger": ledger.origin,
         "history": ledger.history.to_string(),
         "account": account.to_string(),

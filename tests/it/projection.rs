@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use convoledger::database::Database;
 use convoledger::event::{
-    BranchNumber, ConversationId, Event, MessageAppended, OwnerId, Place, Position, Rating, Token,
+    BranchNumber, ConversationId, Event, MessageAppended, OwnerId, Place, Position, Rating, Token, Version,
 };
+use convoledger::ledger::Rated;
 use convoledger::projection::{BUILT_IN, CONVERSATION, Engine, FoldError, Folded, Projection, Range, State, status};
 use convoledger::view::conversation::Status;
 use convoledger::view::{branch, conversation, message};
@@ -369,8 +370,8 @@ struct Expected {
 impl Expected {
     fn of(history: &History, before: Position) -> BTreeMap<(OwnerId, ConversationId), Self> {
         let mut all: BTreeMap<_, Self> = BTreeMap::new();
-        for (position, told) in history.placed(before) {
-            all.entry((told.owner, told.conversation)).or_default().take(position, told);
+        for told in &history.told {
+            all.entry((told.owner, told.conversation)).or_default().take(told);
         }
         for (key, state) in &history.states {
             let expected = all.get_mut(key).expect("every conversation was started");
@@ -380,41 +381,41 @@ impl Expected {
                 (_, true) => Status::Archived,
                 _ => Status::Active,
             });
-            expected.tags.retain(|token, _| state.tags.contains_key(token));
+            // Words are where they were said, also after a restore.
+            let said_at = |version: Version| {
+                let mut told = history.placed(before).filter(|(_, told)| (told.owner, told.conversation) == *key);
+                told.find(|(_, told)| told.version == version)
+            };
+            let at = |version: Version| said_at(version).map(|(position, _)| position);
+            expected.title_at = at(state.title);
+            expected.tags = state.tags.iter().filter_map(|(token, version)| Some((*token, at(*version)?))).collect();
             expected.model.clone_from(&state.model);
             expected.preferred = state.preferred;
             expected.version = state.version.0;
             expected.messages = state.tree.len() as u64;
             expected.branches.resize_with(state.branches.len(), Default::default);
             for (expected, branch) in expected.branches.iter_mut().zip(&state.branches) {
-                let (named_at, cost) = (expected.2.map(|(at, _)| at), expected.3);
-                *expected = (branch.tip, branch.forked_from, named_at.zip(branch.name), cost);
+                *expected = (branch.tip, branch.forked_from, at(branch.named).zip(branch.name), expected.3);
             }
             expected.hidden = state.hidden.iter().copied().collect();
+            let comment = |(place, rated): (&Place, &Rated)| {
+                let (position, told) = said_at(rated.by)?;
+                (!told.event.words().is_empty()).then_some((*place, position))
+            };
+            expected.comments = state.ratings.iter().filter_map(comment).collect();
             expected.ratings = state.ratings.iter().filter_map(|(at, rated)| Some((*at, rated.rating?))).collect();
         }
         all
     }
 
-    fn take(&mut self, position: Position, told: &Told) {
+    fn take(&mut self, told: &Told) {
         let at = told.occurred_at;
         // That a label went is no news of the conversation.
         if !matches!(told.event, Event::SnapshotThinned(_)) {
             self.times = Some(self.times.map_or((at, at), |(first, newest)| (first, newest.max(at))));
         }
-        match &told.event {
-            Event::ConversationTitled(_) => self.title_at = Some(position),
-            Event::ConversationTagged(tagged) => self.tags.extend(tagged.tokens.iter().map(|token| (*token, position))),
-            Event::BranchCreated(created) => self.branch(created.branch).2 = Some((position, created.token)),
-            Event::BranchRenamed(renamed) => self.branch(renamed.branch).2 = Some((position, renamed.token)),
-            Event::MessageAppended(said) => self.said(said),
-            Event::MessageRated(rated) => {
-                self.comments.remove(&rated.at);
-                if !told.event.words().is_empty() {
-                    self.comments.insert(rated.at, position);
-                }
-            }
-            _ => {}
+        if let Event::MessageAppended(said) = &told.event {
+            self.said(said);
         }
     }
 

@@ -138,8 +138,11 @@ impl Model {
                 self.abandoned = vec![false];
             }
             Act::ForgetMessage { message } => drop(self.path(message)?),
-            Act::ForgetConversation => {}
-            Act::SetTitle { .. } | Act::TakeSnapshot(_) | Act::ThinSnapshots { .. } | Act::ConfigureSnapshots(_) => {}
+            Act::ForgetConversation
+            | Act::SetTitle { .. }
+            | Act::TakeSnapshot(_)
+            | Act::ThinSnapshots { .. }
+            | Act::ConfigureSnapshots(_) => {}
             Act::Favorite => self.favorited = true,
             Act::Unfavorite => self.favorited = false,
             Act::Tag { tags } => self.tags.extend(tags.iter().map(|tag| tag.token)),

@@ -83,7 +83,6 @@ impl Two {
 
 /// How many of an actor's events had words, and those that can be read.
 async fn said(service: &Service, actor: Actor) -> (usize, BTreeSet<String>) {
-    use futures::TryStreamExt as _;
     let all: Vec<_> = service.scan(Position(0)).try_concat().await.expect("all opens");
     let theirs: Vec<_> = all
         .into_iter()

@@ -6,7 +6,7 @@ use std::path::Path;
 use convoledger::projection::BUILT_IN;
 use convoledger::service::stores::{Place, STORES};
 
-use crate::support::program::{Ledger, json, rows_as_superuser};
+use crate::support::program::{Ledger, json, rows_as_superuser, text};
 use crate::support::service::Stand;
 
 fn places(of: impl Fn(Place) -> Option<&'static str>) -> Vec<&'static str> {
@@ -42,7 +42,25 @@ fn every_file_of_the_data_directory_is_a_store() {
     let (_server, _) = ledger.serve();
     ledger.run(&["forget", "a@b.org", "--yes"]);
     let receipt = ledger.data().join("receipts").join(format!("{}.json", created["account"].as_str().expect("an id")));
-    assert!(receipt.exists());
+    // Whoever has the public key checks it, without us.
+    let key = text(&ledger.run(&["keys", "public"])).trim().to_owned();
+    let file = receipt.display().to_string();
+    let checked = json(&ledger.run(&["check", "--json", "--key", &key, &file]));
+    assert_eq!((&checked["ok"], &checked["files"][0]["kind"]), (&true.into(), &"receipt".into()));
+    let said = fs::read_to_string(&receipt).expect("the receipt");
+    for (forged, why) in [
+        (said.replacen("\"removed\"", "\"removeD\"", 1), "something else than what was signed"),
+        (
+            said.replacen("convoledger receipt of forgetting, v1\\n", "convoledger receipt of forgetting, v2\\n", 1),
+            "sign",
+        ),
+    ] {
+        assert_ne!(forged, said);
+        let path = ledger.directory.path().join("forged.json");
+        fs::write(&path, forged).expect("a file");
+        let complaint = ledger.fail(&["check", "--key", &key, &path.display().to_string()]);
+        assert!(complaint.contains(why), "{complaint}");
+    }
     let url = json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned();
     assert_eq!(rows_as_superuser(&url, "SELECT name FROM account.token").len(), 0);
     let stores = places(|place| if let Place::File(file) = place { Some(file) } else { None });
