@@ -12,6 +12,7 @@ use convoledger::ledger::account::Forgetting;
 use convoledger::ledger::{Act, Refusal};
 use convoledger::projection::{Folded, Projection, Rebuild, SEARCH};
 use convoledger::service::{Actor, ForgetError, Outcome, Reason, Service, Step};
+use futures::TryStreamExt as _;
 use futures::future::join_all;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -260,7 +261,6 @@ async fn a_hold_wins_until_it_is_released() {
     service.forget(account).await.expect("it ends");
 
     // Reasons are the ledger's own words, and stay.
-    use futures::TryStreamExt as _;
     let all: Vec<_> = service.scan(Position(0)).try_concat().await.expect("all opens");
     let reasons: Vec<_> = all
         .iter()
