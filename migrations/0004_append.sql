@@ -8,7 +8,8 @@
 -- positions out twice: in any other setting the call refuses.
 --
 -- A command that comes too late or again is data in the answer, never an exception that would fail its neighbours. A
--- command's events are neighbours in the log. A call holds at most one command a stream, and a command id once.
+-- command's events are neighbours in the log. A call holds at most one command a stream, and a command id once. Whoever is
+-- being forgotten (`closed`, see 0006) says nothing more, and words and keys go with the event that says so (`forgetting`).
 
 -- An event without what the lane gives it. Its target counts from 1, its offset within the target from 1, within the
 -- command (nth) from 0.
@@ -37,7 +38,7 @@ CREATE FUNCTION append(
     words new_words[]
 ) RETURNS TABLE (
     -- One row. The head before the call, the time it was recorded at, and an element a command: 0 appended, 1 repeated,
-    -- 2 reused (another command has this id), 3 conflict. What went in stands behind the head, in the order of the
+    -- 2 reused (another command has this id), 3 conflict, 4 closed. What went in stands behind the head, in the order of the
     -- commands.
     answer_head bigint, answer_recorded_at timestamptz, answer_verdict integer[],
     -- An element a stream of a command: its version before.
@@ -58,6 +59,8 @@ DECLARE
     -- Events of the commands before each that do not go in.
     skipped integer[] := verdict;
     passed integer := 0;
+    shut uuid[];
+    made record;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
         RAISE EXCEPTION 'append needs READ COMMITTED and a synchronous commit, and has % and synchronous_commit = %',
@@ -95,8 +98,10 @@ BEGIN
         );
     END IF;
 
-    -- Mostly every command was decided on what is there, and none was here before.
-    IF current <> target_expected OR array_remove(seen, NULL) <> '{}' THEN
+    shut := ARRAY(SELECT c.owner_id FROM closed AS c WHERE c.owner_id = ANY (command_owner));
+
+    -- Mostly every command was decided on what is there, none was here before, and nobody is being forgotten.
+    IF current <> target_expected OR array_remove(seen, NULL) <> '{}' OR shut <> '{}' THEN
         FOR t IN 1 .. cardinality(target_command) LOOP
             IF target_expected[t] >= 0 AND target_expected[t] <> current[t]
                 OR target_expected[t] = -2 AND current[t] = 0 THEN
@@ -108,6 +113,13 @@ BEGIN
             IF seen[c] IS NOT NULL THEN
                 verdict[c] := CASE WHEN command_digest[c] IS NOT DISTINCT FROM
                     (SELECT e.command_digest FROM event AS e WHERE e.position = seen[c]) THEN 1 ELSE 2 END;
+            END IF;
+            -- Whoever is being forgotten says nothing more; what becomes of the account is told in its own stream.
+            IF verdict[c] = 0 AND command_owner[c] = ANY (shut) AND EXISTS (
+                SELECT FROM unnest(target_command, target_stream) AS t (command, stream)
+                WHERE t.command = c AND t.stream <> command_owner[c]
+            ) THEN
+                verdict[c] := 4;
             END IF;
             IF verdict[c] <> 0 THEN
                 passed := passed + command_events[c];
@@ -134,6 +146,15 @@ BEGIN
         w.ciphertext
     FROM unnest(words) AS w
     WHERE verdict[w.command] = 0;
+
+    FOR made IN
+        SELECT e.position, e.owner_id, e.kind FROM event AS e
+        WHERE e.position > head AND e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
+            'message.forgotten', 'conversation.forgotten')
+        ORDER BY e.position
+    LOOP
+        PERFORM forgetting(made.position, made.owner_id, made.kind);
+    END LOOP;
 
     RETURN QUERY SELECT head, clock, verdict, current;
 END;

@@ -1,6 +1,45 @@
 -- Conversations and branches as they were once the log had come to a position (`at`). Where nothing happened since, the row is
--- at hand; else it is that of the last mark before, and at most 64 events on top. The arms of a union exclude each other by
--- what is known before they start, so that reading the present costs no more for the past.
+-- at hand; else it is that of the last mark before, and at most 64 events on top.
+
+-- The present is read by functions of the same shape that look no further than the rows at hand: a plan that also knows the
+-- way to the past takes as long to begin as a page takes to read.
+
+CREATE FUNCTION conversation_now(whose uuid, which uuid, at bigint) RETURNS SETOF conversation
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which;
+END;
+
+CREATE FUNCTION branches_now(whose uuid, which uuid, wanted integer, at bigint) RETURNS SETOF branch
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT b.*
+    FROM (
+        SELECT c.branches FROM conversation AS c WHERE c.owner_id = whose AND c.id = which LIMIT 1
+    ) AS its
+    CROSS JOIN LATERAL unnest(ARRAY(
+        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, its.branches), its.branches)))) AS n
+    CROSS JOIN LATERAL (
+        SELECT b.* FROM branch AS b
+        WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = n
+        ORDER BY b.block DESC LIMIT 1
+    ) AS b;
+END;
+
+CREATE FUNCTION tip_now(whose uuid, which uuid, named integer, at bigint)
+RETURNS TABLE (conversation_id uuid, segment integer, depth integer)
+LANGUAGE sql STABLE ROWS 1
+BEGIN ATOMIC
+    SELECT CASE WHEN b.tip_segment IS NULL THEN c.from_id ELSE which END, coalesce(b.tip_segment, c.from_segment),
+        coalesce(b.tip_depth, c.from_depth)
+    FROM (
+        SELECT b.* FROM branch AS b WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = named
+        ORDER BY b.block DESC LIMIT 1
+    ) AS b
+    LEFT JOIN LATERAL (
+        SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND b.tip_segment IS NULL LIMIT 1
+    ) AS c ON true;
+END;
 
 CREATE FUNCTION conversation_at(whose uuid, which uuid, at bigint) RETURNS SETOF conversation
 LANGUAGE sql STABLE ROWS 1
@@ -81,15 +120,9 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT b.*
     FROM (
-        SELECT c.branches FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND c.position <= at LIMIT 1
-    ) AS its
-    CROSS JOIN LATERAL unnest(ARRAY(
-        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, its.branches), its.branches)))) AS n
-    CROSS JOIN LATERAL (
-        SELECT b.* FROM branch AS b
-        WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = n
-        ORDER BY b.block DESC LIMIT 1
-    ) AS b
+        SELECT c.position FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND c.position <= at LIMIT 1
+    ) AS still
+    CROSS JOIN LATERAL branches_now(whose, which, wanted, at) AS b
     UNION ALL
     SELECT
         coalesce(was.created_at, born.created_at),
@@ -146,46 +179,6 @@ BEGIN ATOMIC
     SELECT CASE WHEN b.tip_segment IS NULL THEN c.from_id ELSE which END, coalesce(b.tip_segment, c.from_segment),
         coalesce(b.tip_depth, c.from_depth)
     FROM branches_at(whose, which, wanted, at) AS b
-    LEFT JOIN LATERAL (
-        SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND b.tip_segment IS NULL LIMIT 1
-    ) AS c ON true;
-END;
-
--- The present is read by functions of the same shape that look no further than the rows at hand: a plan that also knows the
--- way to the past takes as long to begin as a page takes to read.
-
-CREATE FUNCTION conversation_now(whose uuid, which uuid, at bigint) RETURNS SETOF conversation
-LANGUAGE sql STABLE ROWS 1
-BEGIN ATOMIC
-    SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which;
-END;
-
-CREATE FUNCTION branches_now(whose uuid, which uuid, wanted integer, at bigint) RETURNS SETOF branch
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT b.*
-    FROM (
-        SELECT c.branches FROM conversation AS c WHERE c.owner_id = whose AND c.id = which LIMIT 1
-    ) AS its
-    CROSS JOIN LATERAL unnest(ARRAY(
-        SELECT generate_series(coalesce(wanted, 1), least(coalesce(wanted, its.branches), its.branches)))) AS n
-    CROSS JOIN LATERAL (
-        SELECT b.* FROM branch AS b
-        WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = n
-        ORDER BY b.block DESC LIMIT 1
-    ) AS b;
-END;
-
-CREATE FUNCTION tip_now(whose uuid, which uuid, named integer, at bigint)
-RETURNS TABLE (conversation_id uuid, segment integer, depth integer)
-LANGUAGE sql STABLE ROWS 1
-BEGIN ATOMIC
-    SELECT CASE WHEN b.tip_segment IS NULL THEN c.from_id ELSE which END, coalesce(b.tip_segment, c.from_segment),
-        coalesce(b.tip_depth, c.from_depth)
-    FROM (
-        SELECT b.* FROM branch AS b WHERE b.owner_id = whose AND b.conversation_id = which AND b.number = named
-        ORDER BY b.block DESC LIMIT 1
-    ) AS b
     LEFT JOIN LATERAL (
         SELECT c.* FROM conversation AS c WHERE c.owner_id = whose AND c.id = which AND b.tip_segment IS NULL LIMIT 1
     ) AS c ON true;

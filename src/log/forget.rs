@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{Error, PgPool};
+use sqlx::{Error, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{Log, Recorded};
@@ -57,10 +57,15 @@ impl Erasures {
     }
 }
 
+/// The newest event that took words away, as a transaction sees it.
+pub async fn erased(executor: impl PgExecutor<'_>) -> Result<Position, Error> {
+    sqlx::query_scalar(include_str!("sql/erased.sql")).fetch_one(executor).await.map(Position)
+}
+
 impl Log {
     /// The newest event that took words away.
     pub async fn erased(&self) -> Result<Position, Error> {
-        sqlx::query_scalar(include_str!("sql/erased.sql")).fetch_one(&self.pool).await.map(Position)
+        erased(&self.pool).await
     }
 
     /// All words that `owner` ever said, whether they are still there or not.

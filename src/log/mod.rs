@@ -22,6 +22,7 @@ use uuid::Uuid;
 pub use append::{Answer, Append, AppendError, Appended, Expected, NewEvent, Target};
 pub use appender::Limits;
 pub use digest::Hash;
+pub use forget::erased;
 pub use tail::{Batch, Live};
 
 use crate::event::{

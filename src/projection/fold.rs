@@ -8,6 +8,7 @@ use super::said::{Opener, Said, Unopened};
 use super::status::is_missing;
 use super::{Projection, table};
 use crate::event::{KINDS, Position};
+use crate::log::erased;
 
 /// What became of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,9 @@ impl Projection {
         if let Some(position) = claim.unknown {
             return Err(FoldError::Unknown { projection: projection(), position });
         }
-        if self.opened && erased(transaction).await.map_err(|source| self.database(source))? > range.said.erased {
+        // Read behind the claim: whoever sweeps holds progress, too.
+        if self.opened && erased(&mut **transaction).await.map_err(|source| self.database(source))? > range.said.erased
+        {
             return Ok(Folded::Elsewhere);
         }
         match self.apply_as(claim.apply.as_deref().unwrap_or(&self.apply), transaction, range).await {
@@ -193,11 +196,6 @@ impl Projection {
     pub(super) fn database(&self, source: sqlx::Error) -> FoldError {
         FoldError::Database { projection: self.name.to_string(), source }
     }
-}
-
-/// The newest event that took words away. Read behind the claim: whoever sweeps holds progress, too.
-async fn erased(connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
-    sqlx::query_scalar(include_str!("sql/erased.sql")).fetch_one(connection).await.map(Position)
 }
 
 /// Every kind and version that this program can read.

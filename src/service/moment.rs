@@ -26,6 +26,8 @@ pub enum NoMoment {
     AheadOfLog { position: Position, head: Position },
     #[error("the conversation has no version {version}; its newest is {newest}")]
     NoVersion { version: Version, newest: Version },
+    #[error("a version and a conversation's own time are of one conversation; give a position or a time")]
+    OfOneConversation,
     #[error("{given} lies before the first; count from 1")]
     BeforeFirst { given: i64 },
 }
@@ -57,8 +59,7 @@ impl Service {
                 let position = conversation::by_own_time(&self.pool, actor.owner(), conversation, time).await?;
                 Ok(position.unwrap_or_default())
             }
-            // Across conversations neither means anything: no edge asks so.
-            (AsOf::Version(_) | AsOf::Occurred(_), None) => Ok(Position::default()),
+            (AsOf::Version(_) | AsOf::Occurred(_), None) => Err(NoMoment::OfOneConversation.into()),
         }
     }
 

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Interface, Object, Result, SimpleObject};
 
 use super::account::Account;
 use super::as_of::{self, AsOf, AsOfMoment};
-use super::asker::{Asker, bad_input, problem, trouble};
+use super::asker::{Asker, problem, trouble};
 use super::audit::{self, AuditConnection, AuditFilter};
 use super::branch::{self, Branch};
 use super::compare::{self, Comparison, Side};
@@ -59,9 +59,6 @@ impl Query {
             Name::Event(_, id) | Name::Snapshot(_, id) => conversation_of(&asker, id).await?,
             Name::Account(_) => None,
         };
-        if conversation.is_none() && matches!(as_of, Some(AsOf::Version(_) | AsOf::OccurredAt(_))) {
-            return Err(bad_input("what has this id is of no conversation: give `asOf` a position or a time"));
-        }
         let at = as_of::moment(&asker, conversation, as_of).await?;
         caught_up(&asker, &[CONVERSATION], None, at).await?;
         Ok(match name {

@@ -1,8 +1,0 @@
--- The newest event that took words away. The kinds are told as the index event_forgetting tells them.
-SELECT coalesce((
-    SELECT e.position FROM event AS e
-    WHERE e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-            'message.forgotten', 'conversation.forgotten')
-      AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten')
-    ORDER BY e.position DESC LIMIT 1
-), 0)
