@@ -9,7 +9,7 @@
 //! cli                           commands
 //! api                           the edge: parse, authorise, render
 //! service                       use cases: load, decide, seal, append, wait, read
-//! projection  view              rows out of the log  |  typed reads of those rows
+//! projection  view  archive     rows out of the log  |  typed reads of those rows  |  what is handed out, and checked offline
 //! ledger  vault  log  account   pure rules  |  keys and sealing  |  Postgres, sealed bytes only  |  who may call
 //! database  format  proof       how to get to a Postgres  |  foreign exports, read into one shape  |  what a stranger checks
 //! event  clock  random  config  the vocabulary; the only readers of time, chance and environment
@@ -29,6 +29,7 @@
 
 pub mod account;
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod clock;
 pub mod config;

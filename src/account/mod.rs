@@ -23,6 +23,14 @@ impl Token {
     }
 }
 
+/// What is known of a token but the token.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct TokenRow {
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
 /// A keyed digest of a normalised address.
 pub type EmailDigest = [u8; 32];
 
@@ -68,6 +76,11 @@ impl Accounts {
         let tokens = sqlx::query_scalar(include_str!("sql/count_tokens.sql")).bind(account.0).fetch_one(&self.pool);
         let there = sqlx::query_scalar(include_str!("sql/exists.sql")).bind(account.0).fetch_one(&self.pool);
         Ok((tokens.await?, there.await?))
+    }
+
+    /// Its tokens, the eldest first.
+    pub async fn tokens(&self, account: AccountId) -> Result<Vec<TokenRow>, sqlx::Error> {
+        sqlx::query_as(include_str!("sql/tokens.sql")).bind(account.0).fetch_all(&self.pool).await
     }
 
     /// Forgets its address and its tokens.

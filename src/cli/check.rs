@@ -1,6 +1,7 @@
 //! `convoledger check`
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +9,9 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{complain, harmless_in_line, say, say_json};
+use super::output::{bar, complain, harmless_in_line, say, say_json};
+use crate::archive::check::{self, Checked};
+use crate::archive::manifest::{Manifest, Of};
 use crate::log::digest::Leaf;
 use crate::log::tree::checkpoint_origin;
 use crate::proof::bundle::Bundle;
@@ -20,8 +23,8 @@ use crate::service::receipt_text;
 
 /// Checks checkpoints and proofs offline: without a database, a server or a network.
 ///
-/// Takes signed checkpoints, .tlog-proof files, checkpoints with the proof that they follow (`checkpoint --since`), and
-/// receipts of who was forgotten.
+/// Takes signed checkpoints, .tlog-proof files, checkpoints with the proof that they follow (`checkpoint --since`), receipts
+/// of who was forgotten, and archives (`export`).
 /// What is given together must agree: two checkpoints of one log and one size with different roots are a fork. Exits 1
 /// when something does not hold.
 #[derive(Debug, Args)]
@@ -65,6 +68,11 @@ impl Check {
     }
 
     fn check<'f>(&self, file: &'f Path, seen: &mut Seen<'f>) -> anyhow::Result<Holds> {
+        if is_zip(file).context("it cannot be read")? {
+            let Checked { manifest, checkpoint } = archive(file, &self.trusted)?;
+            seen.agree(checkpoint)?;
+            return Ok(Holds::Archive(Box::new(manifest)));
+        }
         let text = fs::read_to_string(file).context("it cannot be read")?;
         if text.starts_with('{') {
             return receipt(&text, &self.trusted);
@@ -85,6 +93,19 @@ impl Check {
         seen.agree(checkpoint)?;
         Ok(holds)
     }
+}
+
+fn is_zip(file: &Path) -> io::Result<bool> {
+    let mut begins = Vec::new();
+    File::open(file)?.take(4).read_to_end(&mut begins)?;
+    Ok(begins == b"PK\x03\x04")
+}
+
+fn archive(file: &Path, trusted: &[Verifier]) -> anyhow::Result<Checked> {
+    let shown = bar(0, "checking event {pos} {spinner}");
+    let checked = check::check(file, trusted, |position| shown.set_position(position.0.unsigned_abs()));
+    shown.finish_and_clear();
+    Ok(checked?)
 }
 
 /// The receipt of who was forgotten, which must say what was signed.
@@ -130,6 +151,7 @@ enum Holds {
     Event { leaf: Box<Leaf>, checkpoint: Checkpoint },
     Follows { old: u64, checkpoint: Checkpoint },
     Receipt { account: String, ledger: String, forgotten: Value },
+    Archive(Box<Manifest>),
 }
 
 impl Holds {
@@ -155,6 +177,17 @@ impl Holds {
                 "account {account} of {ledger} was forgotten, as event {} says: `prove` shows that it is in the log",
                 forgotten["position"]
             ),
+            Self::Archive(manifest) => {
+                let of = match manifest.of {
+                    Of::Account { account } => format!("all of account {account}"),
+                    Of::Range { from, to } => format!("events {from} to {to} without words"),
+                };
+                let events = manifest.counts.events;
+                format!(
+                    "{of} in the log of {} ({} events): {events} events, whole and unchanged",
+                    manifest.origin, manifest.size
+                )
+            }
         }
     }
 
@@ -175,6 +208,10 @@ impl Holds {
             Self::Receipt { account, ledger, forgotten } => json!({
                 "file": file, "ok": true, "kind": "receipt", "account": account, "ledger": ledger,
                 "forgotten": forgotten,
+            }),
+            Self::Archive(manifest) => json!({
+                "file": file, "ok": true, "kind": "archive", "origin": manifest.origin, "size": manifest.size,
+                "of": manifest.of, "counts": manifest.counts,
             }),
         }
     }

@@ -8,6 +8,7 @@
 mod check;
 mod checkpoint;
 mod doctor;
+mod export;
 mod forget;
 mod hold;
 mod import;
@@ -66,6 +67,7 @@ struct Place {
 enum Command {
     Serve(serve::Serve),
     Import(import::Import),
+    Export(export::Export),
     Replay(replay::ReplayCommand),
     Verify(verify::Verify),
     Checkpoint(checkpoint::Checkpoint),
@@ -96,6 +98,7 @@ impl Cli {
         let done = match self.command {
             Command::Serve(serve) => serve.run(place).await,
             Command::Import(import) => import.run(place).await,
+            Command::Export(export) => export.run(place).await,
             Command::Replay(replay) => replay.run(place).await,
             Command::Verify(verify) => verify.run(place).await,
             Command::Checkpoint(checkpoint) => checkpoint.run(place).await,

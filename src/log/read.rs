@@ -20,6 +20,15 @@ pub struct Page {
     pub seen_to: Position,
 }
 
+/// The versions of a stream that stand in a stretch of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    pub owner: OwnerId,
+    pub stream: StreamId,
+    pub from: Version,
+    pub version: Version,
+}
+
 impl Log {
     /// Events after `after`, in order and without a gap: at most `limit`.
     ///
@@ -77,6 +86,46 @@ impl Log {
             None => after.max(head),
         };
         Ok(Page { events, seen_to })
+    }
+
+    /// How far each stream goes with the events after `after` up to `to`, by owner and stream, of one owner or of all: at most
+    /// `limit`, behind `behind`.
+    pub async fn read_heads(
+        &self,
+        owner: Option<OwnerId>,
+        (after, to): (Position, Position),
+        behind: (OwnerId, StreamId),
+        limit: usize,
+    ) -> Result<Vec<Head>, sqlx::Error> {
+        let rows = sqlx::query(include_str!("sql/read_heads.sql"))
+            .bind(owner.map(|owner| owner.0))
+            .bind(after.0)
+            .bind(to.0)
+            .bind(behind.0.0)
+            .bind(behind.1.0)
+            .bind(bounded(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let head = |row: &PgRow| {
+            Ok(Head {
+                owner: OwnerId(row.try_get("owner_id")?),
+                stream: StreamId(row.try_get("stream_id")?),
+                from: Version(row.try_get("first")?),
+                version: Version(row.try_get("last")?),
+            })
+        };
+        rows.iter().map(head).collect()
+    }
+
+    /// How many events of one owner, or of all, stand after `after` and up to `to`.
+    pub async fn count(&self, owner: Option<OwnerId>, after: Position, to: Position) -> Result<u64, sqlx::Error> {
+        let count: i64 = sqlx::query_scalar(include_str!("sql/count.sql"))
+            .bind(owner.map(|owner| owner.0))
+            .bind(after.0)
+            .bind(to.0)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// The events of one owner with these ids, in no order.

@@ -286,7 +286,8 @@ async fn stray_words(pool: &PgPool, head: Position) -> Result<Option<Wrong>, sql
         .map(|position| Wrong { position: Position(position), what: "there are words, and no event has them".into() }))
 }
 
-async fn histories(pool: &PgPool) -> Result<Vec<(Position, HistoryId)>, sqlx::Error> {
+/// The histories of a log and the positions behind which they begin, in order.
+pub async fn histories(pool: &PgPool) -> Result<Vec<(Position, HistoryId)>, sqlx::Error> {
     let rows = sqlx::query(include_str!("sql/histories.sql")).fetch_all(pool).await?;
     rows.iter().map(|row| Ok((Position(row.try_get("since")?), HistoryId(row.try_get("id")?)))).collect()
 }
@@ -296,6 +297,7 @@ pub async fn history_of(pool: &PgPool, position: Position) -> Result<HistoryId, 
     Ok(history_at(&histories(pool).await?, position))
 }
 
-fn history_at(histories: &[(Position, HistoryId)], position: Position) -> HistoryId {
+/// The same, of histories that were read.
+pub fn history_at(histories: &[(Position, HistoryId)], position: Position) -> HistoryId {
     histories.iter().rev().find(|(since, _)| *since < position).map(|(_, id)| *id).unwrap_or_default()
 }

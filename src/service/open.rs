@@ -77,7 +77,7 @@ impl Words {
         events.into_iter().map(|(recorded, sealed)| opened(ledger, &keys, recorded, &sealed)).collect()
     }
 
-    async fn keys(&self, sealed: impl Iterator<Item = &Sealed>) -> Result<Keys, Trouble> {
+    pub(super) async fn keys(&self, sealed: impl Iterator<Item = &Sealed>) -> Result<Keys, Trouble> {
         let mut wanted: Vec<(SubjectId, u32)> = sealed.map(|sealed| (sealed.subject, sealed.generation)).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -166,7 +166,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-type Keys = HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>;
+pub(super) type Keys = HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>;
 
 fn opened(ledger: LedgerId, keys: &Keys, recorded: Recorded, sealed: &[Sealed]) -> Result<Opened, Trouble> {
     let mut event = recorded.event()?;

@@ -3,7 +3,8 @@
 //! XChaCha20-Poly1305 with random nonces: 192 bits are wide enough for 2^80 of them under one key, and a restored
 //! backup cannot rewind chance as it would rewind a counter.
 
-use chacha20poly1305::{AeadInOut as _, KeyInit as _, XChaCha20Poly1305};
+use chacha20::{R20, hchacha};
+use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, XChaCha20Poly1305};
 use zeroize::Zeroizing;
 
 use crate::random;
@@ -56,6 +57,26 @@ pub(super) fn decrypt(
     buffer: &mut Vec<u8>,
 ) -> Result<(), Forged> {
     XChaCha20Poly1305::new(key.into()).decrypt_in_place(nonce.into(), associated, buffer).map_err(|_| Forged)
+}
+
+/// The key that XChaCha20 derives for one nonce: HChaCha20 over its first 16 bytes (draft-irtf-cfrg-xchacha-03, § 2.2 and
+/// 2.3). It opens what was sealed under this nonce, and tells nothing of the key that it comes of.
+pub(super) fn key_of_nonce(key: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> Key {
+    let mut input = [0; 16];
+    input.copy_from_slice(&nonce[..16]);
+    Zeroizing::new(hchacha::<R20>(key.into(), (&input).into()).into())
+}
+
+/// Opens `buffer` by the key of its nonce alone.
+pub(super) fn decrypt_by(
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_LEN],
+    associated: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<(), Forged> {
+    let mut rest = [0; 12];
+    rest[4..].copy_from_slice(&nonce[16..]);
+    ChaCha20Poly1305::new(key.into()).decrypt_in_place((&rest).into(), associated, buffer).map_err(|_| Forged)
 }
 
 /// Seals `key` by the key `by`.

@@ -18,6 +18,7 @@ mod cipher;
 mod encoding;
 mod epoch;
 mod error;
+pub mod file;
 mod files;
 mod keyring;
 mod root;
@@ -36,7 +37,7 @@ pub use epoch::Retired;
 pub use error::{KeyringError, VaultError};
 pub use keyring::Keyring;
 pub use root::{KeyStore, Root};
-pub use seal::{About, OpenError, SubjectKey, normalise};
+pub use seal::{About, OpenError, Opening, SubjectKey, normalise};
 pub use signing::{Signing, SigningKeys};
 
 use crate::event::{LedgerId, Private, SubjectId};

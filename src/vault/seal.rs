@@ -39,8 +39,37 @@ pub enum OpenError {
     },
 }
 
-/// One of a subject's keys, ready for use. What it seals, compares and digests is under three keys derived from it, so
-/// that no use of one tells about another. Wiped from memory when the last holder lets go of it.
+/// What opens one sealed part, and nothing else: handed out with an export, so that whoever checks it can open the very
+/// bytes that the log is hashed over, without the subject's key.
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+pub struct Opening(pub [u8; 32]);
+
+impl Opening {
+    /// Opens what [`SubjectKey::seal`] made of the same `about`.
+    ///
+    /// # Errors
+    /// If a bit of it differs from what was sealed, it opens another part, or what was sealed does not read as words.
+    pub fn open(&self, about: &About<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
+        cipher::decrypt_by(&self.0, &sealed.nonce, &associated(about, sealed.subject, sealed.generation), &mut buffer)
+            .map_err(|_| about.forged(sealed))?;
+        encoding::decode(buffer).map_err(|source| OpenError::Undecodable {
+            event: about.event,
+            part: about.part,
+            source,
+        })
+    }
+}
+
+/// Shows nothing of it.
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opening")
+    }
+}
+
+/// One of a subject's keys, ready for use. What it seals, compares, digests and covers files with is under keys derived from
+/// it, so that no use of one tells about another. Wiped from memory when the last holder lets go of it.
 #[derive(ZeroizeOnDrop)]
 pub struct SubjectKey {
     #[zeroize(skip)]
@@ -50,6 +79,7 @@ pub struct SubjectKey {
     words: [u8; 32],
     tokens: [u8; 32],
     digests: [u8; 32],
+    files: [u8; 32],
 }
 
 impl SubjectKey {
@@ -60,6 +90,7 @@ impl SubjectKey {
             words: blake3::derive_key("convoledger subject words key v1", &key[..]),
             tokens: blake3::derive_key("convoledger subject token key v1", &key[..]),
             digests: blake3::derive_key("convoledger subject digest key v1", &key[..]),
+            files: blake3::derive_key("convoledger subject file key v1", &key[..]),
         }
     }
 
@@ -88,13 +119,24 @@ impl SubjectKey {
     /// If a bit of it differs from what was sealed, the key is another, or what was sealed does not read as words.
     pub fn open(&self, about: &About<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let &About { event, part, .. } = about;
-        let forged = OpenError::Forged { event, part, subject: sealed.subject, generation: sealed.generation };
         if (sealed.subject, sealed.generation, sealed.part) != (self.subject, self.generation, part) {
-            return Err(forged);
+            return Err(about.forged(sealed));
         }
         let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
-        cipher::decrypt(&self.words, &sealed.nonce, &self.associated(about), &mut buffer).map_err(|_| forged)?;
+        cipher::decrypt(&self.words, &sealed.nonce, &self.associated(about), &mut buffer)
+            .map_err(|_| about.forged(sealed))?;
         encoding::decode(buffer).map_err(|source| OpenError::Undecodable { event, part, source })
+    }
+
+    /// What opens this part alone.
+    #[must_use]
+    pub fn opening(&self, sealed: &Sealed) -> Opening {
+        Opening(*cipher::key_of_nonce(&self.words, &sealed.nonce))
+    }
+
+    /// The key of files that are sealed whole: exports that wait to be fetched.
+    pub(super) const fn files(&self) -> &[u8; 32] {
+        &self.files
     }
 
     /// The token of a word, by which facts may be compared: equal for words that [`normalise`] alike, under this key.
@@ -116,20 +158,31 @@ impl SubjectKey {
     }
 
     fn associated(&self, about: &About<'_>) -> Vec<u8> {
-        cipher::associated(
-            "convoledger words v1",
-            &[
-                about.ledger.0.as_bytes(),
-                about.owner.0.as_bytes(),
-                self.subject.0.as_bytes(),
-                &self.generation.to_be_bytes(),
-                about.event.0.as_bytes(),
-                about.kind.as_bytes(),
-                &about.kind_version.to_be_bytes(),
-                &[about.part],
-            ],
-        )
+        associated(about, self.subject, self.generation)
     }
+}
+
+impl About<'_> {
+    const fn forged(&self, sealed: &Sealed) -> OpenError {
+        let &Self { event, part, .. } = self;
+        OpenError::Forged { event, part, subject: sealed.subject, generation: sealed.generation }
+    }
+}
+
+fn associated(about: &About<'_>, subject: SubjectId, generation: u32) -> Vec<u8> {
+    cipher::associated(
+        "convoledger words v1",
+        &[
+            about.ledger.0.as_bytes(),
+            about.owner.0.as_bytes(),
+            subject.0.as_bytes(),
+            &generation.to_be_bytes(),
+            about.event.0.as_bytes(),
+            about.kind.as_bytes(),
+            &about.kind_version.to_be_bytes(),
+            &[about.part],
+        ],
+    )
 }
 
 /// Says whose key it is, never the key.
@@ -188,6 +241,15 @@ mod tests {
         fn what_was_sealed_opens(plain in prop_oneof![any::<Vec<u8>>(), ".{0,3000}".prop_map(String::into_bytes)]) {
             let sealed = key().seal(&ABOUT, &plain);
             prop_assert_eq!(key().open(&ABOUT, &sealed).unwrap().to_vec(), plain);
+        }
+
+        #[test]
+        fn what_opens_one_part_opens_no_other(plain: Vec<u8>, other: Vec<u8>) {
+            let [sealed, second] = [&plain, &other].map(|plain| key().seal(&ABOUT, plain));
+            let opening = key().opening(&sealed);
+            prop_assert_eq!(opening.open(&ABOUT, &sealed).unwrap().to_vec(), plain);
+            prop_assert!(opening.open(&ABOUT, &second).is_err());
+            prop_assert!(opening.open(&About { part: 1, ..ABOUT }, &sealed).is_err());
         }
 
         #[test]

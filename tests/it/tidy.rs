@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["event", "clock", "random", "config"],
     &["database", "format", "proof"],
     &["ledger", "vault", "log", "account"],
-    &["projection", "view"],
+    &["projection", "view", "archive"],
     &["service"],
     &["api"],
     // An edge as well, whose `serve` starts the other one.

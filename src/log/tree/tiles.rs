@@ -23,6 +23,21 @@ pub async fn inclusion(connection: &mut PgConnection, index: u64, size: u64) -> 
     }
 }
 
+/// The same for several events, whose proofs share most of the tiles; in their order.
+pub async fn inclusions(
+    connection: &mut PgConnection,
+    indexes: &[u64],
+    size: u64,
+) -> Result<Option<Vec<Vec<Hash>>>, sqlx::Error> {
+    let mut read = HashMap::new();
+    let mut paths = Vec::with_capacity(indexes.len());
+    for &index in indexes {
+        let Some(spans) = merkle::inclusion(index, size) else { return Ok(None) };
+        paths.push(hashes_by(connection, &spans, size, &mut read).await?);
+    }
+    Ok(Some(paths))
+}
+
 /// The consistency proof between the trees of the first `old` and the first `size` events; none where `old` is larger.
 pub async fn consistency(connection: &mut PgConnection, old: u64, size: u64) -> Result<Option<Vec<Hash>>, sqlx::Error> {
     match merkle::consistency(old, size) {
@@ -79,7 +94,15 @@ pub(super) async fn roots(
 
 /// The root of each span, from the tiles of a tree of `size` events, each read once.
 async fn hashes(connection: &mut PgConnection, spans: &[Span], size: u64) -> Result<Vec<Hash>, sqlx::Error> {
-    let mut read: HashMap<Tile, Vec<Hash>> = HashMap::new();
+    hashes_by(connection, spans, size, &mut HashMap::new()).await
+}
+
+async fn hashes_by(
+    connection: &mut PgConnection,
+    spans: &[Span],
+    size: u64,
+    read: &mut HashMap<Tile, Vec<Hash>>,
+) -> Result<Vec<Hash>, sqlx::Error> {
     let mut found = Vec::with_capacity(spans.len());
     for span in spans {
         let mut nodes = Vec::new();

@@ -1,0 +1,122 @@
+//! Reading an archive: its files one after the other, none of which is trusted.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use zip::ZipArchive;
+
+use super::line::{Line, StreamHead};
+use super::manifest::{FORMAT, Manifest};
+use super::name;
+
+/// The longest line that is read: an event with as many words as one may have.
+const LINE_MAX: u64 = 512 << 20;
+/// Of what is read whole.
+const SMALL_MAX: u64 = 64 << 20;
+
+/// Why an archive cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    #[error("it cannot be read")]
+    Read(#[from] io::Error),
+    #[error("it is no archive that can be read ({0}); fetch it again")]
+    Zip(#[from] zip::result::ZipError),
+    #[error("it has no {0}: it is no archive of convoledger, or a part is missing")]
+    Lacks(String),
+    #[error("{file}, line {line}: it does not read ({why})")]
+    Form { file: String, line: u64, why: String },
+    #[error("it is of the form `{0}`, and this version of convoledger reads `{FORMAT}`; run a newer one")]
+    Format(String),
+}
+
+/// An archive that was opened.
+pub struct Archive {
+    zip: ZipArchive<BufReader<File>>,
+}
+
+impl Archive {
+    /// Whether a file looks like one: a ZIP with a manifest of ours.
+    pub fn is(path: &Path) -> bool {
+        Self::open(path).is_ok_and(|mut archive| archive.manifest().is_ok())
+    }
+
+    pub fn open(path: &Path) -> Result<Self, Unreadable> {
+        Ok(Self { zip: ZipArchive::new(BufReader::with_capacity(1 << 16, File::open(path)?))? })
+    }
+
+    /// The names of its files, in the order in which they lie in it.
+    pub fn names(&self) -> Vec<String> {
+        self.zip.file_names().map(ToOwned::to_owned).collect()
+    }
+
+    /// One of its files.
+    pub fn file(&mut self, name: &str) -> Result<impl Read, Unreadable> {
+        self.zip.by_name(name).map_err(|error| match error {
+            zip::result::ZipError::FileNotFound => Unreadable::Lacks(name.to_owned()),
+            error => error.into(),
+        })
+    }
+
+    /// A small file, whole.
+    pub fn whole(&mut self, name: &str) -> Result<Vec<u8>, Unreadable> {
+        let mut content = Vec::new();
+        self.file(name)?.take(SMALL_MAX).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    pub fn manifest(&mut self) -> Result<Manifest, Unreadable> {
+        let text = self.whole(name::MANIFEST)?;
+        let form = |why: serde_json::Error| Unreadable::Form {
+            file: name::MANIFEST.to_owned(),
+            line: u64::try_from(why.line()).unwrap_or_default(),
+            why: why.to_string(),
+        };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(form)?;
+        match value["format"].as_str() {
+            Some(FORMAT) => serde_json::from_value(value).map_err(form),
+            other => Err(Unreadable::Format(other.unwrap_or_default().to_owned())),
+        }
+    }
+
+    /// The files that hold events, in order.
+    pub fn event_files(&self) -> Vec<String> {
+        let mut files: Vec<_> = self.names().into_iter().filter(|name| name.starts_with(name::EVENTS)).collect();
+        files.sort_unstable();
+        files
+    }
+
+    /// The events of a file, one after the other, until `take` has enough of it.
+    pub fn lines<E: From<Unreadable>>(&mut self, file: &str, take: impl FnMut(Line) -> Result<(), E>) -> Result<(), E> {
+        self.each(file, take)
+    }
+
+    /// How many events each stream has.
+    pub fn streams<E: From<Unreadable>>(&mut self, take: impl FnMut(StreamHead) -> Result<(), E>) -> Result<(), E> {
+        self.each(name::STREAMS, take)
+    }
+
+    fn each<T: DeserializeOwned, E: From<Unreadable>>(
+        &mut self,
+        file: &str,
+        mut take: impl FnMut(T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut reader = BufReader::with_capacity(1 << 16, self.file(file)?);
+        let (mut text, mut number) = (Vec::new(), 0);
+        loop {
+            text.clear();
+            number += 1;
+            let read = (&mut reader).take(LINE_MAX).read_until(b'\n', &mut text).map_err(Unreadable::from)?;
+            if read == 0 {
+                return Ok(());
+            }
+            let read = serde_json::from_slice(&text);
+            take(read.map_err(|why| Unreadable::Form {
+                file: file.to_owned(),
+                line: number,
+                why: why.to_string(),
+            })?)?;
+        }
+    }
+}
