@@ -194,7 +194,9 @@ impl Line {
         }
     }
 
-    fn fact(&self) -> Option<Fact> {
+    /// Its facts as the log holds them; none if they do not read as such.
+    #[must_use]
+    pub fn fact(&self) -> Option<Fact> {
         let command_digest = match &self.command_digest {
             Some(digest) => Some(digest.as_slice().try_into().ok()?),
             None => None,
@@ -243,7 +245,7 @@ pub struct StreamHead {
     pub version: Version,
 }
 
-mod time {
+pub(super) mod time {
     use super::{DateTime, Deserialize as _, Deserializer, SecondsFormat, Serializer, Utc};
 
     pub fn serialize<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

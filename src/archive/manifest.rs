@@ -20,8 +20,8 @@ pub struct Manifest {
     pub ledger: LedgerId,
     pub origin: String,
     /// When the checkpoint was signed; everything is as it was then.
-    #[serde(with = "chrono::serde::ts_microseconds")]
-    pub as_of_micros: DateTime<Utc>,
+    #[serde(with = "super::line::time")]
+    pub as_of: DateTime<Utc>,
     /// How many events the log had.
     pub size: u64,
     pub counts: Counts,

@@ -37,9 +37,9 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Whether a file looks like one: a ZIP with a manifest of ours.
-    pub fn is(path: &Path) -> bool {
-        Self::open(path).is_ok_and(|mut archive| archive.manifest().is_ok())
+    /// The manifest of a file that looks like one: a ZIP with a manifest of ours.
+    pub fn manifest_of(path: &Path) -> Option<Manifest> {
+        Self::open(path).ok()?.manifest().ok()
     }
 
     pub fn open(path: &Path) -> Result<Self, Unreadable> {
@@ -90,6 +90,20 @@ impl Archive {
     /// The events of a file, one after the other, until `take` has enough of it.
     pub fn lines<E: From<Unreadable>>(&mut self, file: &str, take: impl FnMut(Line) -> Result<(), E>) -> Result<(), E> {
         self.each(file, take)
+    }
+
+    /// The commands of an archive, each with its events, in order.
+    pub fn commands<E: From<Unreadable>>(&mut self, mut take: impl FnMut(Vec<Line>) -> Result<(), E>) -> Result<(), E> {
+        let mut command = Vec::<Line>::new();
+        for file in self.event_files() {
+            self.lines(&file, |line: Line| {
+                let ended = command.first().is_some_and(|first| first.command != line.command);
+                let whole = if ended { std::mem::take(&mut command) } else { Vec::new() };
+                command.push(line);
+                if ended { take(whole) } else { Ok(()) }
+            })?;
+        }
+        if command.is_empty() { Ok(()) } else { take(command) }
     }
 
     /// How many events each stream has.

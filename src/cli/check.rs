@@ -103,7 +103,7 @@ fn is_zip(file: &Path) -> io::Result<bool> {
 
 fn archive(file: &Path, trusted: &[Verifier]) -> anyhow::Result<Checked> {
     let shown = bar(0, "checking event {pos} {spinner}");
-    let checked = check::check(file, trusted, |position| shown.set_position(position.0.unsigned_abs()));
+    let checked = check::check(file, Some(trusted), |position| shown.set_position(position.0.unsigned_abs()));
     shown.finish_and_clear();
     Ok(checked?)
 }

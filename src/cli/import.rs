@@ -1,5 +1,6 @@
 //! `convoledger import`
 
+mod archive;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -15,9 +16,11 @@ use tokio::time::sleep;
 use self::report::{FileReport, Report};
 use super::Place;
 use super::output::{bar, say, say_json};
+use crate::archive::open::Archive;
 use crate::database::Role;
 use crate::format::{self, Counts, Export, Note, Refused, Transcript};
 use crate::log::AppendError;
+use crate::proof::note::Verifier;
 use crate::service::{Actor, Imported, Service, Trouble};
 
 /// Conversations that are being written at once.
@@ -30,8 +33,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 
 /// Takes exported conversations into an account.
 ///
-/// Reads exports of ChatGPT (conversations.json, or the .zip as downloaded) and JSONL corpora, also compressed (.zst). The
-/// format is told by the content. A second import of the same export appends nothing; one of a later export appends
+/// Reads archives of convoledger (`export`), exports of ChatGPT (conversations.json, or the .zip as downloaded) and JSONL
+/// corpora, also compressed (.zst). The format is told by the content. A second import of the same export appends nothing; one of a later export appends
 /// what is new. What cannot be read is refused by conversation and told with its reason; the rest is taken. Exits 1 when
 /// anything was refused.
 #[derive(Debug, Args)]
@@ -42,6 +45,9 @@ pub(super) struct Import {
     /// Whose they become; the account is registered if it is new
     #[arg(long, value_name = "EMAIL")]
     account: String,
+    /// Take archives only if one of these public keys signed them, as `convoledger keys public` prints them; may be repeated
+    #[arg(long = "key", value_name = "KEY")]
+    trusted: Vec<Verifier>,
     /// Print one JSON document: {"files": [...], "total": {...}}
     #[arg(long)]
     json: bool,
@@ -62,10 +68,19 @@ impl Import {
     }
 
     async fn take(&self, service: &Service) -> anyhow::Result<Report> {
-        let actor = service.register(&self.account).await?;
         let mut report = Report::default();
         for path in &self.files {
-            report.add(take_file(service, actor, path).await?);
+            let taken = match Archive::manifest_of(path) {
+                Some(manifest) => {
+                    let trusted = (!self.trusted.is_empty()).then_some(&*self.trusted);
+                    archive::take(service, &self.account, path, &manifest, trusted).await?
+                }
+                None => {
+                    let actor = service.register(&self.account).await?;
+                    take_file(service, actor, path).await?
+                }
+            };
+            report.add(taken);
         }
         service.fold_up().await?; // so that whoever reads next sees it all
         Ok(report)

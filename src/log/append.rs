@@ -49,6 +49,8 @@ pub struct NewEvent {
     pub place: Option<Place>,
     pub body: Value,
     pub words: Vec<Sealed>,
+    /// Parts of words that it had where it comes from, and that were forgotten there.
+    pub gone: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

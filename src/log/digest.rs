@@ -40,10 +40,16 @@ pub fn words(sealed: &Sealed) -> Hash {
     hasher.finalize().into()
 }
 
-/// The column `words_digest`: for each part its number and its digest.
+/// Stands for the digest of a part that was gone before its event was recorded: nothing has it.
+pub const GONE: Hash = [0; 32];
+
+/// The column `words_digest`: for each part its number and its digest, by number; of those that are gone, [`GONE`].
 #[must_use]
-pub fn words_column(sealed: &[Sealed]) -> Vec<u8> {
-    sealed.iter().flat_map(|sealed| std::iter::once(sealed.part).chain(words(sealed))).collect()
+pub fn words_column(sealed: &[Sealed], gone: &[u8]) -> Vec<u8> {
+    let there = sealed.iter().map(|sealed| (sealed.part, words(sealed)));
+    let mut parts: Vec<(u8, Hash)> = there.chain(gone.iter().map(|part| (*part, GONE))).collect();
+    parts.sort_by_key(|(part, _)| *part);
+    parts.into_iter().flat_map(|(part, digest)| std::iter::once(part).chain(digest)).collect()
 }
 
 /// The parts that the column `words_digest` speaks of.

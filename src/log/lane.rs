@@ -106,7 +106,7 @@ impl Call {
             });
             for (offset, event) in (1..).zip(target.events) {
                 let nth = i16::try_from(call.events.len()).unwrap_or(i16::MAX);
-                let NewEvent { id, kind, kind_version, occurred_at, place, body, words } = event;
+                let NewEvent { id, kind, kind_version, occurred_at, place, body, words, gone } = event;
                 let fact = Fact {
                     owner: append.owner,
                     stream: target.stream,
@@ -121,7 +121,7 @@ impl Call {
                     kind: kind.to_owned(),
                     kind_version,
                     place,
-                    words_digest: digest::words_column(&words),
+                    words_digest: digest::words_column(&words, &gone),
                     body,
                 };
                 call.events.push(EventRow {

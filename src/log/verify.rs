@@ -263,7 +263,7 @@ fn wrong_words(event: &Recorded, words: Vec<OwnedWords>, erasures: &Erasures) ->
             return Some(format!("its words (part {part}) are not those that were written: their hash differs"));
         }
     }
-    let missing = expected.first().filter(|_| !erasures.cover(event));
+    let missing = expected.iter().find(|(_, digest)| **digest != digest::GONE).filter(|_| !erasures.cover(event));
     missing.map(|(part, _)| format!("its words (part {part}) are missing, and the log does not say that they went"))
 }
 

@@ -29,12 +29,16 @@ static REGISTRATIONS: LazyLock<Uuid> =
 impl Service {
     /// The account of `email`, registered now if it was not. Any number of callers at once get the same account.
     pub async fn register(&self, email: &str) -> Result<Actor, RegisterError> {
+        self.register_as(email, AccountId(crate::random::id())).await
+    }
+
+    /// The same; `fresh` becomes its id if it is new.
+    pub(super) async fn register_as(&self, email: &str, fresh: AccountId) -> Result<Actor, RegisterError> {
         let email = email.trim();
         if !is_address(email) {
             return Err(RegisterError::NoAddress(email.to_owned()));
         }
         let digest = self.email_digest(email);
-        let fresh = AccountId(crate::random::id());
         let account = self.accounts.claim(&digest, fresh, self.clock.now()).await.map_err(Trouble::from)?;
         let actor = Actor { account };
         // Also for an address that was there: a process may have died between claiming it and saying so in the log.

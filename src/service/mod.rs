@@ -25,6 +25,7 @@ mod state;
 pub mod stores;
 mod thin;
 mod totals;
+mod transfer;
 mod watch;
 mod why;
 
@@ -52,6 +53,7 @@ pub use skip::SkipError;
 pub use snapshot::ConfigureError;
 pub use thin::Thinned;
 pub use totals::Totals;
+pub use transfer::{Transfer, Transferred};
 pub use watch::Watched;
 
 use crate::account::Accounts;

@@ -1,5 +1,7 @@
 //! Where words are sealed on their way into the log. The vault knows no log, and the log no key.
 
+use chrono::{DateTime, Utc};
+
 use crate::event::{Event, EventId, LedgerId, OwnerId};
 use crate::ledger::Happened;
 use crate::log::NewEvent;
@@ -14,6 +16,19 @@ pub(super) fn seal(ledger: LedgerId, owner: OwnerId, key: &SubjectKey, happened:
         Event::SnapshotTaken(taken) => taken.id,
         _ => EventId(random::id()),
     };
+    seal_as(ledger, owner, key, id, *occurred_at, event, Vec::new())
+}
+
+/// The same, of an event that has an id already, and some parts of which may be `gone`.
+pub(super) fn seal_as(
+    ledger: LedgerId,
+    owner: OwnerId,
+    key: &SubjectKey,
+    id: EventId,
+    occurred_at: DateTime<Utc>,
+    event: &Event,
+    gone: Vec<u8>,
+) -> NewEvent {
     let (kind, kind_version) = (event.kind(), event.version());
     let words = event
         .words()
@@ -23,9 +38,10 @@ pub(super) fn seal(ledger: LedgerId, owner: OwnerId, key: &SubjectKey, happened:
         id,
         kind,
         kind_version: i16::try_from(kind_version).unwrap_or(i16::MAX),
-        occurred_at: crate::clock::micros(*occurred_at),
+        occurred_at: crate::clock::micros(occurred_at),
         place: event.place(),
         body: event.facts(),
         words: words.collect(),
+        gone,
     }
 }

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module per subject.
 
 mod anew;
+mod archive;
 mod as_of;
 mod audit;
 mod cli;

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::Taken;
-use crate::format::Refused;
+use crate::format::{Counts, Refused};
 
 /// Reasons that the text tells of each file; JSON tells all.
 const REFUSALS_SHOWN: usize = 20;
@@ -94,6 +94,21 @@ impl FileReport {
         for note in taken.notes {
             *self.notes.entry(note.what).or_default() += 1;
         }
+    }
+
+    /// What an archive holds as a whole.
+    pub(super) fn counted(&mut self, conversations: u64, counts: Counts) {
+        let totals = &mut self.totals;
+        totals.conversations += conversations;
+        totals.messages += counts.messages;
+        totals.branch_points += counts.branch_points;
+        totals.leaves += counts.leaves;
+    }
+
+    /// So many messages are new, so many were there.
+    pub(super) const fn appended(&mut self, appended: u64, already_there: u64) {
+        self.totals.appended += appended;
+        self.totals.already_there += already_there;
     }
 
     pub(super) fn refused(&mut self, refused: Refused) {

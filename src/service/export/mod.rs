@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use self::veil::Veil;
-use super::{Actor, SealError, Service, Trouble, USAGE};
+use super::{Actor, CONVERSATION, SealError, Service, Trouble, USAGE};
 use crate::archive::line::StreamHead;
 use crate::archive::manifest::{Counts, FORMAT, Manifest, Of, Withheld, signed_text};
 use crate::archive::name;
@@ -293,7 +293,9 @@ impl Making<'_> {
     /// Who it is, how this account is called into, and what it cost.
     async fn put_account(&self, unit: &mut Unit, actor: Actor) -> Result<(), ExportError> {
         let service = self.service;
+        // What it cost is told by conversation, of those that there are.
         self.view_is_there(actor, USAGE).await?;
+        self.view_is_there(actor, CONVERSATION).await?;
         let tokens = service.accounts.tokens(actor.account).await?;
         let tokens = tokens
             .into_iter()
@@ -393,7 +395,7 @@ impl Making<'_> {
             of: self.plan.of,
             ledger: identity.ledger,
             origin: identity.origin.clone(),
-            as_of_micros: self.plan.signed_at,
+            as_of: self.plan.signed_at,
             size: self.plan.size,
             counts,
             withheld: withheld.collect(),

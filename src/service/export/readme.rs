@@ -14,7 +14,7 @@ pub(super) const SCHEMA: &str = include_str!("event.schema.json");
 /// The file README.md.
 pub(super) fn text(manifest: &Manifest, keys: &[Verifier]) -> String {
     let mut text = String::new();
-    let as_of = manifest.as_of_micros.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let as_of = manifest.as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
     let counts = &manifest.counts;
     match manifest.of {
         Of::Account { account } => {

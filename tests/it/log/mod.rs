@@ -66,6 +66,7 @@ fn event() -> NewEvent {
         place: None,
         body: json!({ "text": "ü\n\"\u{7f}", "number": -7, "list": [true, null], "id": id }),
         words: vec![words(0), words(1)],
+        gone: Vec::new(),
     }
 }
 
