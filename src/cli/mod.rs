@@ -18,6 +18,7 @@ mod output;
 mod projections;
 mod rebuild;
 mod replay;
+mod search;
 mod serve;
 mod snapshots;
 mod token;
@@ -67,6 +68,7 @@ enum Command {
     Serve(serve::Serve),
     Import(import::Import),
     Replay(replay::ReplayCommand),
+    Search(search::SearchCommand),
     Verify(verify::Verify),
     Checkpoint(checkpoint::Checkpoint),
     Prove(checkpoint::Prove),
@@ -97,6 +99,7 @@ impl Cli {
             Command::Serve(serve) => serve.run(place).await,
             Command::Import(import) => import.run(place).await,
             Command::Replay(replay) => replay.run(place).await,
+            Command::Search(search) => search.run(place).await,
             Command::Verify(verify) => verify.run(place).await,
             Command::Checkpoint(checkpoint) => checkpoint.run(place).await,
             Command::Prove(prove) => prove.run(place).await,

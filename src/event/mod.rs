@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use account::{AccountRegistered, SubjectKeyCreated};
+pub use account::{AccountRead, AccountRegistered, Reading, SubjectKeyCreated};
 pub use branch::{BranchAbandoned, BranchChosen, BranchCreated, BranchPreferred, BranchRenamed, BranchResumed};
 pub use conversation::{
     Ancestor, BranchRestored, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationRestored,
@@ -255,6 +255,7 @@ vocabulary!(
     AccountForgotten,
     AccountHeld,
     AccountReleased,
+    AccountRead,
     MessageForgotten,
     ConversationForgotten,
     SubjectKeyCreated,

@@ -47,6 +47,8 @@ pub enum Refusal {
     Held,
     #[error("the account is being forgotten: nothing can be said in its name any more")]
     Forgetting,
+    #[error("the account is being forgotten: nothing of it is shown any more")]
+    Closed,
     #[error("forgetting the account has begun, and what is gone is gone")]
     Begun,
     #[error("nobody asked that the account be forgotten, or it is not due yet")]

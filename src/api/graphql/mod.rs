@@ -35,6 +35,7 @@ mod payload;
 mod proof;
 mod query;
 mod question;
+mod reads;
 mod scalar;
 pub mod schema;
 mod search;
