@@ -11,11 +11,11 @@ use convoledger::event::{
     BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
     ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
     ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
-    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MessageAppended,
-    MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality,
-    ModelSwitched, Origin, Part, PartKind, Place, Position, Private, ProjectionSkipped, Rating, Reading, Removed,
-    Requester, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId,
-    SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
+    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MaskingConfigured,
+    MessageAppended, MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden,
+    Modality, ModelSwitched, Origin, Part, PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating,
+    Reading, Removed, Requester, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
+    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -83,6 +83,12 @@ fn examples() -> Vec<Event> {
                 cost_limit_usd: Some("2.50".parse().expect("a decimal")),
                 token_limit: Some(100_000),
             },
+        }
+        .into(),
+        MaskingConfigured {
+            kinds: [Personal::Name, Personal::Secret].into(),
+            before_sealing: true,
+            names: Private::Known(vec!["Ada".into()]),
         }
         .into(),
         AccountRegistered { email: known("ada@example.org") }.into(),
