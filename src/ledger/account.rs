@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
-    AccountRegistered, AccountReleased, ConversationId, Event, Position, Private, Reading, Requester, SnapshotPolicy,
-    SubjectKeyCreated, Version,
+    AccountRegistered, AccountReleased, ConversationId, Event, MaskingConfigured, Position, Private, Reading,
+    Requester, SnapshotPolicy, SubjectKeyCreated, Version,
 };
 
 /// What the history of an account amounts to.
@@ -134,6 +134,25 @@ pub fn configure(state: &Account, policy: SnapshotPolicy) -> Result<Vec<Event>, 
     snapshot::configured(&state.snapshots, policy)
 }
 
+/// Settles what is masked. Nothing happens when it `was` so already.
+pub fn configure_masking(
+    state: &Account,
+    was: &MaskingConfigured,
+    becomes: MaskingConfigured,
+) -> Result<Vec<Event>, Refusal> {
+    if let Private::Known(names) = &becomes.names {
+        Bound::NAMES.count(names.len())?;
+        names.iter().try_for_each(|name| Bound::NAME.filled(name))?;
+    }
+    if state.forgetting != Forgetting::No {
+        return Err(Refusal::Forgetting);
+    }
+    if *was == becomes {
+        return Ok(Vec::new());
+    }
+    Ok(vec![becomes.into()])
+}
+
 #[must_use]
 pub fn evolve(mut state: Account, event: &Event) -> Account {
     state.version = state.version.next();
@@ -227,6 +246,18 @@ mod tests {
         assert_eq!(ask(&closed, Some("a last look")), Err(Refusal::Closed));
         let reopened = then(closed, cancel(&closed));
         assert_eq!(ask(&reopened, None), Ok(1));
+    }
+
+    #[test]
+    fn masking_is_settled_when_it_changes() {
+        let open = Account { registered: true, ..Account::default() };
+        let was = MaskingConfigured::default();
+        let named = |names: Vec<String>| MaskingConfigured { names: Private::Known(names), ..was.clone() };
+        let settle = |state: &Account, becomes| configure_masking(state, &was, becomes).map(|events| events.len());
+        assert_eq!((settle(&open, was.clone()), settle(&open, named(vec!["Ada".into()]))), (Ok(0), Ok(1)));
+        assert!(matches!(settle(&open, named(vec![" ".into()])), Err(Refusal::Empty { .. })));
+        assert!(matches!(settle(&open, named(vec!["Ada".into(); 201])), Err(Refusal::TooLong { .. })));
+        assert_eq!(settle(&requested(), named(vec!["Ada".into()])), Err(Refusal::Forgetting));
     }
 
     #[test]

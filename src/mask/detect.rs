@@ -51,7 +51,7 @@ impl Detector {
     #[must_use]
     pub fn find(&self, text: &str) -> Vec<(Range<usize>, Personal)> {
         let mut found = Vec::new();
-        let mut left = vec![0..text.len()];
+        let mut left: Vec<Range<usize>> = std::iter::once(0..text.len()).collect();
         for _ in 0..ROUNDS {
             let mut rest = Vec::new();
             for gap in left {

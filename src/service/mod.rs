@@ -9,6 +9,7 @@ mod execute;
 mod forget;
 mod graft;
 mod import;
+mod masking;
 mod moment;
 mod open;
 mod oversight;
@@ -93,6 +94,7 @@ pub struct Service {
     clock: Clock,
     states: state::States,
     policies: snapshot::Policies,
+    maskings: masking::Maskings,
     orders: Arc<Semaphore>,
     receipts: Receipts,
     /// The last position acknowledged to each account, which its next read must not miss.
@@ -138,6 +140,7 @@ impl Service {
             clock,
             states: state::States::new(),
             policies: snapshot::Policies::new(),
+            maskings: masking::Maskings::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
             receipts: Receipts::default(),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),

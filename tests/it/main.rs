@@ -10,6 +10,7 @@ mod golden;
 mod graphql;
 mod history;
 mod log;
+mod masking;
 mod oversight;
 mod own;
 mod plans;

@@ -25,6 +25,7 @@ mod input;
 pub mod items;
 pub mod limits;
 mod loader;
+mod masking;
 mod media;
 mod message;
 mod mutation;
