@@ -11,7 +11,7 @@
 //! service                       use cases: load, decide, seal, append, wait, read
 //! projection  view  archive     rows out of the log  |  typed reads of those rows  |  what is handed out, and checked offline
 //! ledger  vault  log  account   pure rules  |  keys and sealing  |  Postgres, sealed bytes only  |  who may call
-//! database  format  proof       how to get to a Postgres  |  foreign exports, read into one shape  |  what a stranger checks
+//! database  format  mask  proof a Postgres  |  foreign exports, read into one shape  |  personal data  |  what a stranger checks
 //! event  clock  random  config  the vocabulary; the only readers of time, chance and environment
 //! ```
 //!
@@ -38,6 +38,7 @@ pub mod event;
 pub mod format;
 pub mod ledger;
 pub mod log;
+pub mod mask;
 pub mod projection;
 pub mod proof;
 pub mod random;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::event::AccountId;
 use crate::random;
@@ -64,6 +65,16 @@ impl Accounts {
     pub async fn find(&self, email: &EmailDigest) -> Result<Option<AccountId>, sqlx::Error> {
         let id = sqlx::query_scalar(include_str!("sql/find.sql")).bind(email.as_slice()).fetch_optional(&self.pool);
         Ok(id.await?.map(AccountId))
+    }
+
+    /// Accounts in the order of their ids, behind `after`: the first `limit`.
+    pub async fn page(&self, after: Option<AccountId>, limit: i64) -> Result<Vec<AccountId>, sqlx::Error> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(include_str!("sql/page.sql"))
+            .bind(after.map(|after| after.0))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(ids.into_iter().map(AccountId).collect())
     }
 
     /// How many accounts there are.

@@ -19,6 +19,7 @@ mod output;
 mod projections;
 mod rebuild;
 mod replay;
+mod search;
 mod serve;
 mod snapshots;
 mod token;
@@ -69,6 +70,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Replay(replay::ReplayCommand),
+    Search(search::SearchCommand),
     Verify(verify::Verify),
     Checkpoint(checkpoint::Checkpoint),
     Prove(checkpoint::Prove),
@@ -100,6 +102,7 @@ impl Cli {
             Command::Import(import) => import.run(place).await,
             Command::Export(export) => export.run(place).await,
             Command::Replay(replay) => replay.run(place).await,
+            Command::Search(search) => search.run(place).await,
             Command::Verify(verify) => verify.run(place).await,
             Command::Checkpoint(checkpoint) => checkpoint.run(place).await,
             Command::Prove(prove) => prove.run(place).await,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use async_graphql::ID;
 use clap::Args;
 use futures::StreamExt as _;
@@ -18,7 +18,7 @@ use super::Place;
 use super::output::{complain, heard, say, say_json};
 use crate::api::graphql::id::Name;
 use crate::database::Role;
-use crate::event::{AccountId, ConversationId, OwnerId, Position, Private, Version};
+use crate::event::{AccountId, ConversationId, OwnerId, Position, Private, Reading, Version};
 use crate::service::{Actor, Replay, Service, Speed};
 
 /// Events in one read of what comes before the first that is shown.
@@ -27,7 +27,8 @@ const PAGE: usize = 500;
 /// Plays a conversation as it happened: who said and did what, on which branch, what it has used and cost so far.
 ///
 /// Numbers like #7 are versions of the conversation, which --from and --to take. Words that were forgotten are shown as
-/// forgotten.
+/// forgotten. Whoever's conversation it is reads it with a token of theirs; that anybody else does is recorded before it is
+/// shown, and told to them.
 #[derive(Debug, Args)]
 pub(super) struct ReplayCommand {
     /// The conversation, as GraphQL names it: conversation:…
@@ -45,6 +46,12 @@ pub(super) struct ReplayCommand {
     /// Go on with what happens next, until interrupted
     #[arg(long)]
     follow: bool,
+    /// Why it is read, when it is another's: it is recorded, and told to them
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// A token of whoever reads
+    #[arg(long, value_name = "TOKEN", env = "CONVOLEDGER_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Print one JSON document: `conversation`, `events`, `totals`. With --follow, one document a line for each event
     #[arg(long)]
     json: bool,
@@ -69,6 +76,7 @@ impl ReplayCommand {
     async fn play(&self, service: &Service) -> anyhow::Result<()> {
         let (owner, conversation) = self.conversation;
         let actor = Actor { account: owner.into() };
+        self.enter(service, actor).await?;
         let (mut story, mut names) = (Story::default(), Names::default());
         let after = self.skip(service, actor, &mut story).await?;
         let replay = Replay { conversation, after, speed: Speed::new(self.speed), follow: self.follow };
@@ -100,12 +108,25 @@ impl ReplayCommand {
         Ok(())
     }
 
+    /// Has it recorded that the conversation is read, unless its owner does.
+    async fn enter(&self, service: &Service, owner: Actor) -> anyhow::Result<()> {
+        let begun = service.missed(owner, self.conversation.1, Version(0), 1).await?;
+        ensure!(!begun.is_empty(), "this ledger has no such conversation");
+        if let Some(token) = &self.token {
+            let reader = service.authenticate(token.trim()).await?;
+            if reader.context("the token is none of this ledger's, or was revoked")? == owner {
+                return Ok(());
+            }
+        }
+        let (what, conversation) = (Reading::Conversation, Some(self.conversation.1));
+        Ok(service.record_read(owner.account, what, conversation, self.reason.as_deref()).await?)
+    }
+
     /// Takes in what comes before the first version that is shown, and says where that ends.
     async fn skip(&self, service: &Service, actor: Actor, story: &mut Story) -> anyhow::Result<Position> {
         let (mut version, mut position) = (Version(0), Position(0));
         loop {
             let events = service.missed(actor, self.conversation.1, version, PAGE).await?;
-            ensure!(version.0 > 0 || !events.is_empty(), "this ledger has no such conversation");
             for opened in &events {
                 if opened.recorded.version.0 >= self.from {
                     return Ok(position);
@@ -126,10 +147,10 @@ impl ReplayCommand {
 
 /// What accounts are called, asked for once each.
 #[derive(Default)]
-struct Names(HashMap<AccountId, String>);
+pub(super) struct Names(HashMap<AccountId, String>);
 
 impl Names {
-    async fn of(&mut self, service: &Service, account: AccountId) -> anyhow::Result<String> {
+    pub(super) async fn of(&mut self, service: &Service, account: AccountId) -> anyhow::Result<String> {
         if let Some(name) = self.0.get(&account) {
             return Ok(name.clone());
         }

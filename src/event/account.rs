@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Payload, Private, SubjectId, Words, unseal};
+use super::{ConversationId, Payload, Private, SubjectId, Words, unseal};
 
 /// An account was registered. Its stream is its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,49 @@ impl Payload for AccountRegistered {
 
     fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
         self.email = unseal(words)?;
+        Ok(())
+    }
+}
+
+/// Somebody else read what is the account's: it is told to the account before it is shown to anybody. The reason is the
+/// ledger's words, not the account's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRead {
+    pub what: Reading,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
+    #[serde(skip, default = "unreasoned")]
+    pub reason: Private<Option<String>>,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// One conversation.
+    Conversation,
+    /// All there is, taken along.
+    Export,
+    /// What a search found.
+    Search,
+}
+
+const fn unreasoned() -> Private<Option<String>> {
+    Private::Known(None)
+}
+
+impl Payload for AccountRead {
+    const KIND: &'static str = "account.read";
+
+    fn words(&self) -> Vec<Words> {
+        match &self.reason {
+            Private::Known(None) => Vec::new(),
+            reason => Words::of(0, reason).into_iter().collect(),
+        }
+    }
+
+    fn open(&mut self, _part: u8, words: Private<&[u8]>) -> Result<(), serde_json::Error> {
+        self.reason = unseal(words)?;
         Ok(())
     }
 }

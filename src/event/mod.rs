@@ -13,6 +13,7 @@ pub mod branch;
 pub mod conversation;
 pub mod forget;
 pub mod id;
+pub mod masking;
 pub mod message;
 pub mod part;
 pub mod private;
@@ -27,7 +28,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use account::{AccountRegistered, SubjectKeyCreated};
+pub use account::{AccountRead, AccountRegistered, Reading, SubjectKeyCreated};
 pub use branch::{BranchAbandoned, BranchChosen, BranchCreated, BranchPreferred, BranchRenamed, BranchResumed};
 pub use conversation::{
     Ancestor, BranchRestored, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationRestored,
@@ -42,6 +43,7 @@ pub use id::{
     AccountId, BranchNumber, CommandId, ConversationId, Depth, EventId, HistoryId, LedgerId, MessageId, OwnerId, Place,
     Position, Segment, StreamId, SubjectId, Version,
 };
+pub use masking::{MaskingConfigured, Personal};
 pub use message::{Elsewhere, MessageAppended, MessageHidden, MessageRated, MessageUnhidden, Rating, Role};
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
@@ -248,6 +250,7 @@ vocabulary!(
     SnapshotTaken,
     SnapshotThinned,
     SnapshotConfigured,
+    MaskingConfigured,
     AccountRegistered,
     AccountForgetRequested,
     AccountForgetCancelled,
@@ -255,6 +258,7 @@ vocabulary!(
     AccountForgotten,
     AccountHeld,
     AccountReleased,
+    AccountRead,
     MessageForgotten,
     ConversationForgotten,
     SubjectKeyCreated,

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
-    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
-    AccountRegistered, AccountReleased, Event, Position, Private, Requester, SnapshotPolicy, SubjectKeyCreated,
-    Version,
+    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
+    AccountRegistered, AccountReleased, ConversationId, Event, MaskingConfigured, Position, Private, Reading,
+    Requester, SnapshotPolicy, SubjectKeyCreated, Version,
 };
 
 /// What the history of an account amounts to.
@@ -107,12 +107,50 @@ pub fn release(state: &Account, reason: String) -> Result<Vec<Event>, Refusal> {
     Ok(vec![AccountReleased { reason: Private::Known(reason) }.into()])
 }
 
+/// Lets somebody else read what is the account's, by having it said. A closed account shows nothing any more.
+pub fn read(
+    state: &Account,
+    what: Reading,
+    conversation: Option<ConversationId>,
+    reason: Option<String>,
+) -> Result<Vec<Event>, Refusal> {
+    if let Some(reason) = &reason {
+        Bound::REASON.filled(reason)?;
+    }
+    if !state.registered {
+        return Err(Refusal::NoAccount);
+    }
+    if state.forgetting != Forgetting::No {
+        return Err(Refusal::Closed);
+    }
+    Ok(vec![AccountRead { what, conversation, reason: Private::Known(reason) }.into()])
+}
+
 /// Settles when snapshots are taken by themselves. Nothing happens when it is so already.
 pub fn configure(state: &Account, policy: SnapshotPolicy) -> Result<Vec<Event>, Refusal> {
     if state.forgetting != Forgetting::No {
         return Err(Refusal::Forgetting);
     }
     snapshot::configured(&state.snapshots, policy)
+}
+
+/// Settles what is masked. Nothing happens when it `was` so already.
+pub fn configure_masking(
+    state: &Account,
+    was: &MaskingConfigured,
+    becomes: MaskingConfigured,
+) -> Result<Vec<Event>, Refusal> {
+    if let Private::Known(names) = &becomes.names {
+        Bound::NAMES.count(names.len())?;
+        names.iter().try_for_each(|name| Bound::NAME.filled(name))?;
+    }
+    if state.forgetting != Forgetting::No {
+        return Err(Refusal::Forgetting);
+    }
+    if *was == becomes {
+        return Ok(Vec::new());
+    }
+    Ok(vec![becomes.into()])
 }
 
 #[must_use]
@@ -189,6 +227,37 @@ mod tests {
         let state = then(state, release(&state, "settled".into()));
         assert!(start(&state, goes(), DUE).is_ok());
         assert!(matches!(hold(&state, " ".into()), Err(Refusal::Empty { .. })));
+    }
+
+    #[test]
+    fn what_is_open_is_read_and_said_each_time() {
+        let open = Account { registered: true, ..Account::default() };
+        let ask = |state: &Account, reason: Option<&str>| {
+            read(state, Reading::Search, None, reason.map(str::to_owned)).map(|events| events.len())
+        };
+        let again = then(open, read(&open, Reading::Search, None, None));
+        assert_eq!((ask(&open, Some("a complaint")), ask(&again, None)), (Ok(1), Ok(1)));
+        let held = then(open, hold(&open, "case 12".into()));
+        assert_eq!(ask(&held, Some("case 12")), Ok(1));
+        assert!(matches!(ask(&open, Some(" ")), Err(Refusal::Empty { .. })));
+        assert!(matches!(ask(&open, Some(&"x".repeat(1_001))), Err(Refusal::TooLong { .. })));
+        assert_eq!(ask(&Account::default(), Some("a guess")), Err(Refusal::NoAccount));
+        let closed = requested();
+        assert_eq!(ask(&closed, Some("a last look")), Err(Refusal::Closed));
+        let reopened = then(closed, cancel(&closed));
+        assert_eq!(ask(&reopened, None), Ok(1));
+    }
+
+    #[test]
+    fn masking_is_settled_when_it_changes() {
+        let open = Account { registered: true, ..Account::default() };
+        let was = MaskingConfigured::default();
+        let named = |names: Vec<String>| MaskingConfigured { names: Private::Known(names), ..was.clone() };
+        let settle = |state: &Account, becomes| configure_masking(state, &was, becomes).map(|events| events.len());
+        assert_eq!((settle(&open, was.clone()), settle(&open, named(vec!["Ada".into()]))), (Ok(0), Ok(1)));
+        assert!(matches!(settle(&open, named(vec![" ".into()])), Err(Refusal::Empty { .. })));
+        assert!(matches!(settle(&open, named(vec!["Ada".into(); 201])), Err(Refusal::TooLong { .. })));
+        assert_eq!(settle(&requested(), named(vec!["Ada".into()])), Err(Refusal::Forgetting));
     }
 
     #[test]

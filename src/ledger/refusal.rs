@@ -47,6 +47,8 @@ pub enum Refusal {
     Held,
     #[error("the account is being forgotten: nothing can be said in its name any more")]
     Forgetting,
+    #[error("the account is being forgotten: nothing of it is shown any more")]
+    Closed,
     #[error("forgetting the account has begun, and what is gone is gone")]
     Begun,
     #[error("nobody asked that the account be forgotten, or it is not due yet")]
@@ -71,6 +73,8 @@ impl Bound {
     pub const FINISH_REASON: Self = Self::characters("the finish reason", 100);
     pub const COMMENT: Self = Self::characters("the comment", 10_000);
     pub const REASON: Self = Self::characters("the reason", 1_000);
+    pub const NAME: Self = Self::characters("a name", 200);
+    pub const NAMES: Self = Self { what: "the list", max: 200, unit: "names" };
     pub const PARTS: Self = Self { what: "the message", max: 1_000, unit: "parts" };
     pub const MESSAGE: Self = Self { what: "the message", max: 8 << 20, unit: "bytes" };
     pub const LABEL: Self = Self::characters("the label", 1_000);

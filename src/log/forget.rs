@@ -48,8 +48,8 @@ impl Erasures {
 
     pub(super) fn cover(&self, event: &Recorded) -> bool {
         let fact = &event.fact;
-        // Reasons to hold an account are the ledger's own words.
-        let owners = !["account.held", "account.released"].contains(&fact.kind.as_str());
+        // Reasons to hold or to read an account are the ledger's own words.
+        let owners = !["account.held", "account.released", "account.read"].contains(&fact.kind.as_str());
         let rated = (fact.kind == "message.rated").then(|| fact.body["message"].as_str()?.parse().ok()).flatten();
         owners && self.owners.contains(&fact.owner)
             || self.streams.get(&(fact.owner, fact.stream)).is_some_and(|until| event.version < *until)

@@ -1,4 +1,4 @@
-//! Accounts: registering one, and who a token speaks for.
+//! Accounts: registering one, who a token speaks for, and what happens to one.
 
 use std::sync::LazyLock;
 
@@ -6,11 +6,15 @@ use uuid::Uuid;
 
 use super::{Actor, Service, Trouble, seal};
 use crate::account::{EmailDigest, Token};
-use crate::event::{AccountId, CommandId, Event, Private, SubjectKeyCreated};
-use crate::ledger::Happened;
+use crate::event::{AccountId, CommandId, Event, OwnerId, Position, Private, SubjectKeyCreated};
 use crate::ledger::account::{Account, Register, decide};
+use crate::ledger::{Happened, Refusal};
 use crate::log::{Answer, Append, Expected, Target};
-use crate::vault::normalise;
+use crate::random;
+use crate::vault::{SubjectKey, normalise};
+
+/// How often a decision is made again because the account changed meanwhile.
+const TRIES: usize = 8;
 
 /// Why an address is none.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,17 @@ pub enum RegisterError {
     NoAddress(String),
     #[error("the account was forgotten, and a forgotten address cannot be registered again in this ledger")]
     Forgotten,
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+/// Why something does not happen to an account.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the account is being changed by others at this moment; try again")]
+    Overtaken,
     #[error(transparent)]
     Trouble(#[from] Trouble),
 }
@@ -100,6 +115,46 @@ impl Service {
             Answer::Appended(_) | Answer::Repeated(_) => Ok(()),
             answer => Err(Trouble::Internal(format!("registering {} was answered {answer:?}", actor.account)).into()),
         }
+    }
+
+    /// Has something happen to an account, as `actor` asked; none when it was so already. Its words, if there are any, are
+    /// sealed under `key`.
+    pub(super) async fn change_account(
+        &self,
+        account: AccountId,
+        actor: AccountId,
+        key: &SubjectKey,
+        decide: impl Fn(&Account) -> Result<Vec<Event>, Refusal>,
+    ) -> Result<Option<Position>, ChangeError> {
+        let (owner, ledger) = (OwnerId::from(account), self.log.identity().ledger);
+        for _ in 0..TRIES {
+            let state = self.account(owner).await?;
+            let events = decide(&state)?;
+            if events.is_empty() {
+                return Ok(None);
+            }
+            let occurred_at = self.clock.now();
+            let sealed = |event| seal::seal(ledger, owner, key, &Happened { occurred_at, event });
+            let append = Append {
+                owner,
+                actor,
+                command: CommandId(random::id()),
+                command_digest: None,
+                correlation: None,
+                causation: None,
+                targets: vec![Target {
+                    stream: account.into(),
+                    expected: Expected::Exact(state.version),
+                    events: events.into_iter().map(sealed).collect(),
+                }],
+            };
+            match self.log.append(append).await.map_err(Trouble::from)? {
+                Answer::Appended(appended) => return Ok(Some(appended.last)),
+                Answer::Conflict { .. } => {}
+                answer => return Err(Trouble::Internal(format!("an account's event was answered {answer:?}")).into()),
+            }
+        }
+        Err(ChangeError::Overtaken)
     }
 
     fn email_digest(&self, email: &str) -> EmailDigest {

@@ -92,6 +92,7 @@ impl Service {
         if takes_words && self.is_held(actor.owner()).await? {
             return Ok(Outcome::Refused(Refusal::Held.into()));
         }
+        let commands = self.masked(actor.owner(), commands).await?;
         let plan: Plan = Box::new(move |state, circumstances| decide_all(state, commands.clone(), circumstances));
         let outcome = self.carry_out(actor, conversation, plan, named, expected).await?;
         if takes_words && let Err(error) = self.sweep_rest().await {

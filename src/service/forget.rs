@@ -17,20 +17,18 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
+use super::account::ChangeError;
 use super::receipt::{Receipts, receipt_text, told};
-use super::{Actor, Service, Trouble, seal};
+use super::{Actor, Service, Trouble};
 use crate::event::{
-    AccountForgetStarted, AccountId, CommandId, DeadKey, Event, OwnerId, Position, Removed, Requester, StreamId,
-    Version, WordsGone,
+    AccountForgetStarted, AccountId, DeadKey, Event, OwnerId, Position, Removed, Requester, StreamId, Version,
+    WordsGone,
 };
+use crate::ledger::Refusal;
 use crate::ledger::account::{self, Account, Forgetting};
-use crate::ledger::{Happened, Refusal};
-use crate::log::{Answer, Append, Expected, Recorded, Target};
+use crate::log::Recorded;
 use crate::projection::sweep;
-use crate::random;
 
-/// How often a decision is made again because the account changed meanwhile.
-const TRIES: usize = 8;
 /// How often a server looks for those who are due.
 const EVERY: Duration = Duration::from_secs(30);
 const PAGE: usize = 1_000;
@@ -46,6 +44,16 @@ pub enum ForgetError {
     Receipt(#[from] std::io::Error),
     #[error(transparent)]
     Trouble(#[from] Trouble),
+}
+
+impl From<ChangeError> for ForgetError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Refused(refusal) => Self::Refused(refusal),
+            ChangeError::Overtaken => Self::Overtaken,
+            ChangeError::Trouble(trouble) => Self::Trouble(trouble),
+        }
+    }
 }
 
 impl From<sqlx::Error> for ForgetError {
@@ -279,36 +287,8 @@ impl Service {
         actor: AccountId,
         decide: impl Fn(&Account) -> Result<Vec<Event>, Refusal>,
     ) -> Result<Option<Position>, ForgetError> {
-        let (owner, ledger) = (OwnerId::from(account), self.log.identity().ledger);
         let (key, _) = self.own_key().await?;
-        for _ in 0..TRIES {
-            let state = self.account(owner).await?;
-            let events = decide(&state)?;
-            if events.is_empty() {
-                return Ok(None);
-            }
-            let occurred_at = self.clock.now();
-            let sealed = |event| seal::seal(ledger, owner, &key, &Happened { occurred_at, event });
-            let append = Append {
-                owner,
-                actor,
-                command: CommandId(random::id()),
-                command_digest: None,
-                correlation: None,
-                causation: None,
-                targets: vec![Target {
-                    stream: account.into(),
-                    expected: Expected::Exact(state.version),
-                    events: events.into_iter().map(sealed).collect(),
-                }],
-            };
-            match self.log.append(append).await.map_err(Trouble::from)? {
-                Answer::Appended(appended) => return Ok(Some(appended.last)),
-                Answer::Conflict { .. } => {}
-                answer => return Err(Trouble::Internal(format!("an account's event was answered {answer:?}")).into()),
-            }
-        }
-        Err(ForgetError::Overtaken)
+        Ok(self.change_account(account, actor, &key, decide).await?)
     }
 
     /// With receipts of those who are forgotten kept there.

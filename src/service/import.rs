@@ -37,6 +37,7 @@ impl Service {
     /// Takes `transcript` into the actor's ledger.
     pub async fn import(&self, actor: Actor, transcript: Transcript) -> Result<Imported, Trouble> {
         let conversation = conversation_id(actor.owner(), transcript.source, &transcript.id);
+        let transcript = self.masked_transcript(actor.owner(), transcript).await?;
         let tags = self.tags(actor, &transcript.tags).await?;
         let messages = transcript.messages.len();
         let script = Arc::new(Script { conversation, transcript, tags });
@@ -57,10 +58,11 @@ impl Service {
         Ok(Imported::Taken { conversation, appended, already_there: messages as u64 - appended })
     }
 
-    /// Words and the tokens that facts know them by, under the actor's key.
+    /// Words as they are kept, and the tokens that facts know them by, under the actor's key.
     pub async fn tags(&self, actor: Actor, words: &[String]) -> Result<Vec<Tag>, Trouble> {
-        let tokens = self.tokens(actor, words).await?;
-        Ok(tokens.into_iter().zip(words).map(|(token, word)| Tag { token, word: word.trim().to_owned() }).collect())
+        let words = self.masked_names(actor.owner(), words).await?;
+        let tokens = self.tokens(actor, &words).await?;
+        Ok(tokens.into_iter().zip(&words).map(|(token, word)| Tag { token, word: word.trim().to_owned() }).collect())
     }
 }
 

@@ -10,8 +10,10 @@ mod export;
 mod forget;
 mod graft;
 mod import;
+mod masking;
 mod moment;
 mod open;
+mod oversight;
 mod progress;
 pub mod publish;
 mod read;
@@ -35,7 +37,7 @@ use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-pub use account::RegisterError;
+pub use account::{ChangeError, RegisterError};
 pub use checkpoint::{Consistency, Inclusion, SealError};
 pub use execute::{Done, Named, Order, Outcome, Reason};
 pub use export::{ExportError, Exported, Wanted};
@@ -44,6 +46,7 @@ pub use graft::Run;
 pub use import::Imported;
 pub use moment::{AsOf, NoMoment};
 pub use open::{Opened, Words};
+pub use oversight::{FOUND_MAX, Overseen};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use receipt::{Receipts, receipt_text};
@@ -95,6 +98,7 @@ pub struct Service {
     clock: Clock,
     states: state::States,
     policies: snapshot::Policies,
+    maskings: masking::Maskings,
     orders: Arc<Semaphore>,
     receipts: Receipts,
     /// The last position acknowledged to each account, which its next read must not miss.
@@ -140,6 +144,7 @@ impl Service {
             clock,
             states: state::States::new(),
             policies: snapshot::Policies::new(),
+            maskings: masking::Maskings::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
             receipts: Receipts::default(),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),

@@ -328,7 +328,7 @@ impl Service {
         Ok(messages)
     }
 
-    async fn open_rows(&self, rows: Vec<EventRow>) -> Result<Vec<Opened>, Trouble> {
+    pub(super) async fn open_rows(&self, rows: Vec<EventRow>) -> Result<Vec<Opened>, Trouble> {
         self.words.open_sealed(rows.into_iter().map(|row| (row.recorded, row.words)).collect()).await
     }
 }

@@ -78,6 +78,7 @@ pub const STORES: &[Store] = &[
     store(Memory("vault/cache.rs"), Passes("keys are let go of here at once, and on other servers within a minute")),
     store(Memory("service/state.rs"), Passes("facts of conversations, ten minutes after their last use")),
     store(Memory("service/snapshot.rs"), Passes("a policy, within ten seconds")),
+    store(Memory("service/masking.rs"), Passes("names that an account listed, within ten seconds")),
     store(Memory("service/mod.rs"), Passes("the last position of an account")),
 ];
 

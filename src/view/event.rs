@@ -46,6 +46,22 @@ pub async fn list(
     gather(&query.fetch_all(pool).await?)
 }
 
+/// The newest events of a stream of an owner's, the newest first: at most `limit`.
+pub async fn newest(
+    pool: &PgPool,
+    owner: OwnerId,
+    filter: &EventFilter,
+    limit: u32,
+) -> Result<Vec<EventRow>, sqlx::Error> {
+    let query = sqlx::query(include_str!("sql/newest_of_stream.sql"))
+        .bind(owner.0)
+        .bind(filter.stream.map(|stream| stream.0))
+        .bind(kinds(filter))
+        .bind(last(filter))
+        .bind(i64::from(limit));
+    gather(&query.fetch_all(pool).await?)
+}
+
 /// How many events of an owner there are.
 pub async fn count(pool: &PgPool, owner: OwnerId, filter: &EventFilter) -> Result<u64, sqlx::Error> {
     let query = sqlx::query_scalar(include_str!("sql/count_events.sql"))

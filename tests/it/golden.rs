@@ -6,16 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use convoledger::event::{
-    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
+    AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
     AccountRegistered, AccountReleased, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber,
     BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
     ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
     ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
-    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MessageAppended,
-    MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality,
-    ModelSwitched, Origin, Part, PartKind, Place, Position, Private, ProjectionSkipped, Rating, Removed, Requester,
-    Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated,
-    Token, Trigger, Usage, Version, WordsGone,
+    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MaskingConfigured,
+    MessageAppended, MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden,
+    Modality, ModelSwitched, Origin, Part, PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating,
+    Reading, Removed, Requester, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
+    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -85,6 +85,12 @@ fn examples() -> Vec<Event> {
             },
         }
         .into(),
+        MaskingConfigured {
+            kinds: [Personal::Name, Personal::Secret].into(),
+            before_sealing: true,
+            names: Private::Known(vec!["Ada".into()]),
+        }
+        .into(),
         AccountRegistered { email: known("ada@example.org") }.into(),
         AccountForgetRequested { due: "2026-11-24T12:00:00Z".parse().expect("a time"), by: Requester::Subject }.into(),
         AccountForgetCancelled {}.into(),
@@ -97,6 +103,12 @@ fn examples() -> Vec<Event> {
         AccountForgotten { epoch: 2, started: Position(9) }.into(),
         AccountHeld { reason: known("case 12") }.into(),
         AccountReleased { reason: known("settled") }.into(),
+        AccountRead {
+            what: Reading::Conversation,
+            conversation: Some(ConversationId(Uuid::from_u128(3))),
+            reason: Private::Known(Some("a complaint".into())),
+        }
+        .into(),
         MessageForgotten { message: MESSAGE, at: AT }.into(),
         ConversationForgotten {}.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
@@ -201,10 +213,12 @@ fn others() -> Vec<(&'static str, Event)> {
         label: Private::Known(None),
         paths: Private::Known(Vec::new()),
     };
+    let read = AccountRead { what: Reading::Search, conversation: None, reason: Private::Known(None) };
     vec![
         ("message.appended.v1.grafted", grafted.into()),
         ("conversation.started.v1.from", begun.into()),
         ("snapshot.taken.v1.automatic", automatic.into()),
+        ("account.read.v1.unreasoned", read.into()),
         ("conversation.restored.v1.little", ConversationRestored { to: Version(7), ..Default::default() }.into()),
     ]
 }

@@ -11,6 +11,8 @@ mod golden;
 mod graphql;
 mod history;
 mod log;
+mod masking;
+mod oversight;
 mod own;
 mod plans;
 mod projection;

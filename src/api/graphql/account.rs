@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Object, Result};
 
 use super::asker::{Asker, trouble};
 use super::id::Name;
+use super::masking::{self, Masking};
 use crate::event::AccountId;
 use crate::service::Actor;
 
@@ -25,5 +26,11 @@ impl Account {
         }
         let email = asker.service.email(Actor { account: self.0 }).await.map_err(|error| trouble(&error))?;
         Ok(email.known())
+    }
+
+    /// What is masked of what it says: told to itself alone.
+    async fn masking(&self, context: &Context<'_>) -> Result<Option<Masking>> {
+        let asker = Asker::of(context);
+        if asker.may_see(self.0.into()) { masking::read(&asker).await.map(Some) } else { Ok(None) }
     }
 }

@@ -214,7 +214,7 @@ impl RefusalReason {
             Reason::NoRun => Self::NoRun,
             Reason::Rule(refusal) => match refusal {
                 Refusal::NotStarted | Refusal::NoAccount | Refusal::NotDue => Self::NotFound,
-                Refusal::Forgetting | Refusal::Begun => Self::Forgotten,
+                Refusal::Forgetting | Refusal::Closed | Refusal::Begun => Self::Forgotten,
                 Refusal::Held => Self::Held,
                 Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
                 Refusal::Archived => Self::Archived,

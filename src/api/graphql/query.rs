@@ -15,6 +15,7 @@ use super::id::Name;
 use super::message::{self, Message};
 use super::page::{Window, cost};
 use super::proof::{self, Checkpoint, Proof};
+use super::reads::{self, AccountReadConnection};
 use super::scalar::BigInt;
 use super::search::{self, SearchConnection, SearchMode, SearchOrder};
 use super::snapshot::{self, Snapshot};
@@ -204,6 +205,18 @@ impl Query {
         caught_up(&asker, &[AUDIT], at_least, Position::LATEST).await?;
         let counted = context.look_ahead().field("totalCount").exists();
         audit::page(&asker, filter.unwrap_or_default(), first, after, counted).await
+    }
+
+    /// Who else read what is the asker's, and why: the newest first.
+    #[graphql(complexity = "cost(first, None, child_complexity)")]
+    async fn reads(
+        &self,
+        context: &Context<'_>,
+        first: Option<i32>,
+        after: Option<Cursor>,
+    ) -> Result<AccountReadConnection> {
+        let counted = context.look_ahead().field("totalCount").exists();
+        reads::page(&Asker::of(context), first, after, counted).await
     }
 
     /// The event behind a value on screen: the one that set it last. Null when nothing ever did.

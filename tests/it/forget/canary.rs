@@ -114,6 +114,7 @@ fn speak(address: &str, token: &str) {
             "takeSnapshot(input: {{ conversationId: {conversation}, label: \"{CANARY} label\", \
              files: [{{ path: \"src/{CANARY}.rs\", digest: \"{digest}\", action: ADDED }}] }})"
         ),
+        format!("configureMasking(input: {{ names: [\"{CANARY} rex\"] }})"),
         format!("editMessage(input: {{ id: {message}, text: \"{CANARY} edited\" }})"),
         format!(
             "appendMessage(input: {{ conversationId: {conversation}, role: ASSISTANT, text: \"{CANARY}\", verbatim: \"{CANARY} verbatim\" }})"

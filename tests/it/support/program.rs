@@ -30,7 +30,7 @@ impl Ledger {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_convoledger"));
         command.args(arguments).arg("--data").arg(self.data());
-        for variable in ["DATABASE_URL", "CONVOLEDGER_DATA", "CONVOLEDGER_ROOT_KEY", "RUST_LOG"] {
+        for variable in ["DATABASE_URL", "CONVOLEDGER_DATA", "CONVOLEDGER_ROOT_KEY", "CONVOLEDGER_TOKEN", "RUST_LOG"] {
             command.env_remove(variable);
         }
         command
