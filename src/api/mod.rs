@@ -1,5 +1,6 @@
 //! The edge that speaks HTTP: it parses, authorises and renders, and decides nothing.
 
+mod exports;
 pub mod graphql;
 mod health;
 pub mod patient;
@@ -19,7 +20,10 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Serves `service` on `listener` until `shutdown`; then it takes no more and finishes what it took.
 pub async fn serve(service: Service, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let gate = graphql::schema::gate(service.clone(), shutdown.clone());
-    let app = graphql::http::router(gate.clone()).merge(tiles::router(service.clone())).merge(health::router(service));
+    let app = graphql::http::router(gate.clone())
+        .merge(tiles::router(service.clone()))
+        .merge(exports::router(service.clone()))
+        .merge(health::router(service));
     let stopped = shutdown.clone();
     let listener = Patient::new(listener, gate.patience());
     let serving = axum::serve(listener, app).with_graceful_shutdown(async move { stopped.cancelled().await });

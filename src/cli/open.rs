@@ -16,7 +16,7 @@ use crate::config;
 use crate::database::{Database, Role};
 use crate::log::{Limits, Log, read};
 use crate::projection::{BUILT_IN, Closed, Engine, Opener, Projection, own};
-use crate::service::{Receipts, Service, Words};
+use crate::service::{Exports, Receipts, Service, Words};
 use crate::vault::{KeyStore, Signing, SigningKeys, Vault};
 
 /// Connections for reading, for appending and for folding. They are apart, so that none starves another.
@@ -139,8 +139,11 @@ impl Place {
         };
         let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
         let engine = Engine::start(projectors.clone(), &self.projections()?, &log.tail().head(), &words);
+        let exports = Exports::kept_in(self.data()?.join("exports"));
         let receipts = Receipts::kept_in(self.data()?.join("receipts"));
-        Ok(Service::new(readers.clone(), log, vault, engine, Clock::system()).with_receipts(receipts))
+        Ok(Service::new(readers.clone(), log, vault, engine, Clock::system())
+            .with_receipts(receipts)
+            .with_exports(exports))
     }
 }
 

@@ -74,6 +74,8 @@ impl Serve {
         let epochs = tokio::spawn(async move { epochs.keep_epochs().await });
         let forgetting = house.service.clone();
         let forgetting = tokio::spawn(async move { forgetting.keep_forgetting().await });
+        let exporting = house.service.clone();
+        let exporting = tokio::spawn(async move { exporting.keep_exporting().await });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
@@ -82,6 +84,7 @@ impl Serve {
         let _ = sealing.await; // what it held is let go of
         epochs.abort();
         forgetting.abort();
+        exporting.abort();
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

@@ -11,7 +11,8 @@
 pub mod account;
 pub mod branch;
 pub mod conversation;
-pub mod forget;
+pub mod export;
+mod forget;
 pub mod id;
 pub mod masking;
 pub mod message;
@@ -35,6 +36,7 @@ pub use conversation::{
     ConversationStarted, ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted,
     ConversationUnfavorited, ConversationUntagged, MessageRestored, ModelSwitched, Origin, Token,
 };
+pub use export::{ExportExpired, ExportFetched, ExportMade, ExportRequested};
 pub use forget::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
     AccountReleased, ConversationForgotten, DeadKey, MessageForgotten, Removed, Requester, WordsGone,
@@ -262,6 +264,10 @@ vocabulary!(
     MessageForgotten,
     ConversationForgotten,
     SubjectKeyCreated,
+    ExportRequested,
+    ExportMade,
+    ExportFetched,
+    ExportExpired,
     ProjectionSkipped,
 );
 

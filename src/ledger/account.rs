@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
-    AccountRegistered, AccountReleased, ConversationId, Event, MaskingConfigured, Position, Private, Reading,
+    AccountRegistered, AccountReleased, ConversationId, Event, EventId, MaskingConfigured, Position, Private, Reading,
     Requester, SnapshotPolicy, SubjectKeyCreated, Version,
 };
 
@@ -19,6 +19,8 @@ pub struct Account {
     /// By law: nothing of it goes.
     pub held: bool,
     pub forgetting: Forgetting,
+    /// The export that is being made.
+    pub exporting: Option<EventId>,
 }
 
 /// How far an account is on its way out.
@@ -165,6 +167,8 @@ pub fn evolve(mut state: Account, event: &Event) -> Account {
         Event::AccountForgotten(_) => state.forgetting = Forgetting::Done,
         Event::AccountHeld(_) => state.held = true,
         Event::AccountReleased(_) => state.held = false,
+        Event::ExportRequested(requested) => state.exporting = Some(requested.id),
+        Event::ExportMade(_) => state.exporting = None,
         _ => {}
     }
     state

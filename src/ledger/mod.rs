@@ -7,6 +7,7 @@
 pub mod account;
 mod branch;
 mod conversation;
+pub mod export;
 mod forget;
 mod graft;
 mod language;

@@ -7,6 +7,7 @@ mod append;
 mod appender;
 mod bell;
 pub mod digest;
+mod exports;
 mod forget;
 mod lane;
 pub mod read;

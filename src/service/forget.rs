@@ -104,6 +104,7 @@ impl Service {
         let removed = |store: &str, count| Removed { store: store.to_owned(), count };
         let mut removes = vec![
             removed("public.words", said.parts),
+            removed("exports", self.exports.count(account).map_err(|error| Trouble::Internal(error.to_string()))?),
             removed("account.token", tokens.unsigned_abs()),
             removed("account.account", addressed.into()),
         ];
@@ -176,7 +177,10 @@ impl Service {
             }
             Step::Prune => self.log.erase(self.started(account).await?).await?,
             Step::Sweep => sweep::sweep(owner, None, &self.pool).await?,
-            Step::Leave => self.accounts.forget(account).await?,
+            Step::Leave => {
+                self.exports.remove(account)?;
+                self.accounts.forget(account).await?;
+            }
             Step::Finish => {
                 let (epoch, started) = (self.last_epoch(account).await?, self.started(account).await?);
                 self.decide_account(account, self.itself().into(), |state| account::finish(state, epoch, started))

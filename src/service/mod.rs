@@ -40,7 +40,7 @@ use tokio::sync::Semaphore;
 pub use account::{ChangeError, RegisterError};
 pub use checkpoint::{Consistency, Inclusion, SealError};
 pub use execute::{Done, Named, Order, Outcome, Reason};
-pub use export::{ExportError, Exported, Wanted};
+pub use export::{ExportError, ExportRow, Exported, Exports, Fetched, Wanted};
 pub use forget::{ForgetError, Forgotten, Step, Survey};
 pub use graft::Run;
 pub use import::Imported;
@@ -101,6 +101,7 @@ pub struct Service {
     maskings: masking::Maskings,
     orders: Arc<Semaphore>,
     receipts: Receipts,
+    exports: Exports,
     /// The last position acknowledged to each account, which its next read must not miss.
     acknowledged: Cache<AccountId, Position>,
 }
@@ -147,6 +148,7 @@ impl Service {
             maskings: masking::Maskings::new(),
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
             receipts: Receipts::default(),
+            exports: Exports::default(),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),
         }
     }

@@ -14,6 +14,7 @@ pub(super) fn seal(ledger: LedgerId, owner: OwnerId, key: &SubjectKey, happened:
     let id = match event {
         Event::MessageAppended(appended) => EventId::from(appended.id),
         Event::SnapshotTaken(taken) => taken.id,
+        Event::ExportRequested(requested) => requested.id,
         _ => EventId(random::id()),
     };
     seal_as(ledger, owner, key, id, *occurred_at, event, Vec::new())

@@ -74,6 +74,7 @@ pub const STORES: &[Store] = &[
     store(File("postgres.log"), Holds),
     store(File("owner.lock"), Holds),
     store(File("users.lock"), Holds),
+    store(File("exports"), Removes),
     store(File("receipts"), Keeps("the receipt itself: ids, counts and digests")),
     store(Memory("vault/cache.rs"), Passes("keys are let go of here at once, and on other servers within a minute")),
     store(Memory("service/state.rs"), Passes("facts of conversations, ten minutes after their last use")),

@@ -202,7 +202,7 @@ impl<E: Executor, V: Viewer> Gate<E, V> {
 }
 
 /// The token of an `Authorization: Bearer …` header.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<String> {
     headers.get(AUTHORIZATION)?.to_str().ok().and_then(bearer_token)
 }
 

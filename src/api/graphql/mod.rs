@@ -16,6 +16,7 @@ mod compare;
 mod conversation;
 mod cursor;
 mod event;
+mod export;
 mod forget;
 pub mod gate;
 mod graphiql;

@@ -11,6 +11,7 @@ use super::compare::{self, Comparison, Side};
 use super::conversation::{self, Conversation, ConversationConnection, ConversationFilter, ConversationOrder};
 use super::cursor::Cursor;
 use super::event::{self, Event, EventConnection, EventFilter};
+use super::export::{self, Export};
 use super::id::Name;
 use super::message::{self, Message};
 use super::page::{Window, cost};
@@ -43,6 +44,11 @@ pub struct Query;
 /// another server acknowledged.
 #[Object]
 impl Query {
+    /// All that there is of the asker's, as archives that were asked for (`exportMyData`): the newest first.
+    async fn exports(&self, context: &Context<'_>) -> Result<Vec<Export>> {
+        export::all(&Asker::of(context)).await
+    }
+
     async fn viewer(&self, context: &Context<'_>) -> Account {
         Account(Asker::of(context).actor.account)
     }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::budget::Budget;
 use super::cursor::Cursors;
+use super::export::ExportMutation;
 use super::forget::ForgetMutation;
 use super::gate::{Denied, Gate};
 use super::limits;
@@ -23,7 +24,7 @@ pub type Ledger = Schema<Query, Mutations, Subscription>;
 /// All that changes anything.
 #[derive(MergedObject)]
 #[graphql(name = "Mutation")]
-pub struct Mutations(Mutation, ForgetMutation, MaskingMutation);
+pub struct Mutations(Mutation, ForgetMutation, MaskingMutation, ExportMutation);
 
 /// The schema in the words that clients read: printed, committed and compared by a test.
 pub fn printed() -> String {
@@ -54,5 +55,9 @@ pub fn gate(service: Service, shutdown: CancellationToken) -> Arc<Gate<Ledger, A
 }
 
 fn builder() -> SchemaBuilder<Query, Mutations, Subscription> {
-    limits::apply(Schema::build(Query, Mutations(Mutation, ForgetMutation, MaskingMutation), Subscription))
+    limits::apply(Schema::build(
+        Query,
+        Mutations(Mutation, ForgetMutation, MaskingMutation, ExportMutation),
+        Subscription,
+    ))
 }

@@ -7,6 +7,7 @@
 
 mod conversations;
 mod events;
+mod handout;
 mod readme;
 mod veil;
 
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+pub use self::handout::{ExportRow, Exports, Fetched};
 use self::veil::Veil;
 use super::{Actor, CONVERSATION, SealError, Service, Trouble, USAGE};
 use crate::archive::line::StreamHead;

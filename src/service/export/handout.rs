@@ -1,0 +1,286 @@
+//! Exports that a server makes for the account that asks, and keeps for a week: sealed under the account's own key, so that
+//! they are gone with it.
+//!
+//! What is to be made, what is there and what was fetched is told by the log. So a server that died goes on when it starts,
+//! and whoever finds two of one export (servers that share no directory) keeps the one that was said to be made.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Notify;
+
+use super::{ExportError, Wanted, blocking};
+use crate::archive::manifest::Of;
+use crate::archive::work::{Cover, Work};
+use crate::event::{
+    AccountId, Event, EventId, ExportExpired, ExportFetched, ExportMade, ExportRequested, OwnerId, Payload as _,
+    Private,
+};
+use crate::ledger::{Refusal, export};
+use crate::service::account::ChangeError;
+use crate::service::{Actor, Service, Trouble};
+use crate::vault::SubjectKey;
+use crate::vault::file::{self, Opener};
+use crate::view::event::{self as events, EventFilter};
+
+/// How long an export can be fetched.
+const KEPT_FOR: TimeDelta = TimeDelta::days(7);
+/// How often a server looks for what others were asked for, and for what has lapsed.
+const EVERY: Duration = Duration::from_secs(30);
+/// Events about exports that are looked through for what an account has.
+const EVENTS_MAX: u32 = 200;
+
+/// Where a server keeps exports.
+#[derive(Clone, Default)]
+pub struct Exports {
+    directory: Option<PathBuf>,
+    asked: Arc<Notify>,
+}
+
+impl Exports {
+    /// Kept in `directory`, a folder an account.
+    pub fn kept_in(directory: PathBuf) -> Self {
+        Self { directory: Some(directory), asked: Arc::default() }
+    }
+
+    fn of(&self, account: AccountId) -> Option<PathBuf> {
+        self.directory.as_ref().map(|directory| directory.join(account.to_string()))
+    }
+
+    fn file(&self, account: AccountId, export: EventId) -> Option<PathBuf> {
+        self.of(account).map(|directory| directory.join(format!("{export}.sealed")))
+    }
+
+    /// How many files there are of an account.
+    pub(in crate::service) fn count(&self, account: AccountId) -> io::Result<u64> {
+        let Some(directory) = self.of(account) else { return Ok(0) };
+        match fs::read_dir(directory) {
+            Ok(files) => Ok(files.count() as u64),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes all of an account away.
+    pub(in crate::service) fn remove(&self, account: AccountId) -> io::Result<()> {
+        self.of(account).map_or(Ok(()), |directory| gone(fs::remove_dir_all(directory)))
+    }
+}
+
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// An export as its account sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportRow {
+    pub id: EventId,
+    pub masked: bool,
+    pub requested_at: DateTime<Utc>,
+    /// None until it is made.
+    pub made: Option<ExportMade>,
+    pub expired: bool,
+}
+
+/// An export that is being fetched.
+pub struct Fetched {
+    pub content: Opener<File>,
+    pub made: ExportMade,
+}
+
+impl Service {
+    /// With exports kept there.
+    #[must_use]
+    pub fn with_exports(mut self, exports: Exports) -> Self {
+        self.exports = exports;
+        self
+    }
+
+    /// Asks for all that there is of the actor. The export, and whether one was being made already.
+    pub async fn request_export(&self, actor: Actor, masked: bool) -> Result<(ExportRow, bool), ChangeError> {
+        let id = EventId(crate::random::id());
+        let Private::Known(key) = self.vault.current(actor.owner().into()).await.map_err(Trouble::from)? else {
+            return Err(Refusal::Closed.into());
+        };
+        let asked =
+            self.change_account(actor.account, actor.account, &key, |state| export::request(state, id, masked)).await?;
+        if let Some(position) = asked {
+            self.acknowledge(actor, position);
+        }
+        self.exports.asked.notify_one();
+        let exports = self.exports(actor).await?;
+        let own = |export: &ExportRow| if asked.is_some() { export.id == id } else { export.made.is_none() };
+        match exports.iter().find(|export| own(export)).or(exports.first()) {
+            Some(export) => Ok((export.clone(), asked.is_none())),
+            None => Err(Trouble::Internal("an export that was asked for is not there".into()).into()),
+        }
+    }
+
+    /// The exports of the actor, the newest first.
+    pub async fn exports(&self, actor: Actor) -> Result<Vec<ExportRow>, Trouble> {
+        let kinds = [ExportRequested::KIND, ExportMade::KIND, ExportExpired::KIND, ExportFetched::KIND];
+        let filter =
+            EventFilter { stream: Some(actor.account.into()), kinds: kinds.map(str::to_owned).to_vec(), last: None };
+        let told = events::newest(&self.pool, actor.owner(), &filter, EVENTS_MAX).await?;
+        let mut exports: Vec<ExportRow> = Vec::new();
+        for row in told.into_iter().rev() {
+            let known = |id: EventId, exports: &mut Vec<ExportRow>| exports.iter().position(|export| export.id == id);
+            match row.recorded.event()? {
+                Event::ExportRequested(asked) => exports.push(ExportRow {
+                    id: asked.id,
+                    masked: asked.masked,
+                    requested_at: row.recorded.recorded_at,
+                    made: None,
+                    expired: false,
+                }),
+                Event::ExportMade(made) => {
+                    if let Some(at) = known(made.export, &mut exports) {
+                        exports[at].made = Some(made);
+                    }
+                }
+                Event::ExportExpired(expired) => {
+                    if let Some(at) = known(expired.export, &mut exports) {
+                        exports[at].expired = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        exports.reverse();
+        Ok(exports)
+    }
+
+    /// Opens an export of the actor's; none when there is no such one, or it is not here. `from_its_beginning` says so in
+    /// the log.
+    pub async fn fetch_export(
+        &self,
+        actor: Actor,
+        id: EventId,
+        from_its_beginning: bool,
+    ) -> Result<Option<Fetched>, ExportError> {
+        let found = self.exports(actor).await?.into_iter().find(|export| export.id == id && !export.expired);
+        let Some((made, path)) = found.and_then(|export| export.made).zip(self.exports.file(actor.account, id)) else {
+            return Ok(None);
+        };
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let wanted = (actor.owner().into(), file::generation(&mut file)?);
+        let keys = self.vault.keys(&[wanted]).await.map_err(Trouble::from)?;
+        let Some(Private::Known(key)) = keys.get(&wanted) else { return Err(ExportError::Closed) };
+        if from_its_beginning {
+            let fetched = |state: &_| export::fetched(state, id);
+            self.change_account(actor.account, actor.account, key, fetched).await.map_err(closed)?;
+        }
+        Ok(Some(Fetched { content: Opener::new(file, key)?, made }))
+    }
+
+    /// Whether nothing is handed out of an account any more.
+    pub async fn is_closed(&self, actor: Actor) -> Result<bool, Trouble> {
+        Ok(self.forgetting(actor.account).await? != crate::ledger::account::Forgetting::No)
+    }
+
+    /// Makes what is asked for, and takes away what has lapsed, for as long as it is polled.
+    pub async fn keep_exporting(&self) {
+        loop {
+            if let Err(error) = self.export_open().await {
+                tracing::warn!("exports are not made yet: {error}; it is tried again in half a minute");
+            }
+            let _ = tokio::time::timeout(EVERY, self.exports.asked.notified()).await; // either will do
+        }
+    }
+
+    async fn export_open(&self) -> Result<(), Trouble> {
+        for (owner, export) in self.log.exports_lapsed(self.clock.now()).await? {
+            let account = AccountId::from(owner);
+            if let Err(error) = self.expire(account, export).await {
+                tracing::warn!(%account, "an export is not taken away yet: {error}");
+            }
+        }
+        for (owner, export, masked) in self.log.exports_open().await? {
+            let account = AccountId::from(owner);
+            match self.make(account, export, masked).await {
+                Ok(()) => tracing::info!(%account, "an export is made"),
+                Err(ExportError::Closed) => {}
+                Err(error) => tracing::warn!(%account, "an export is not made yet: {error}; it is tried again"),
+            }
+        }
+        Ok(())
+    }
+
+    async fn make(&self, account: AccountId, id: EventId, masked: bool) -> Result<(), ExportError> {
+        let (Some(directory), Some(to)) = (self.exports.of(account), self.exports.file(account, id)) else {
+            return Ok(());
+        };
+        let Private::Known(key) = self.vault.current(OwnerId::from(account).into()).await.map_err(Trouble::from)?
+        else {
+            return Err(ExportError::Closed);
+        };
+        let partial = directory.join(format!("{id}.partial"));
+        let Some(_lock) = blocking(move || lock(&directory)).await? else { return Ok(()) };
+        // What was begun under a key of before is begun anew, for it must be of one piece.
+        let work = begun(&partial, &key)?;
+        let wanted = Wanted { of: Of::Account { account }, size: None, masked };
+        let exported = self.export(wanted, &work, to, |_, _| ()).await?;
+        let expires = crate::clock::micros(self.clock.now() + KEPT_FOR);
+        let made =
+            ExportMade { export: id, size: exported.size, bytes: exported.bytes, sha256: exported.sha256, expires };
+        let said = self.change_account(account, self.itself().into(), &key, |state| export::made(state, made.clone()));
+        said.await.map_err(closed)?;
+        Ok(())
+    }
+
+    async fn expire(&self, account: AccountId, id: EventId) -> Result<(), ExportError> {
+        if let Some(path) = self.exports.file(account, id) {
+            gone(fs::remove_file(path))?;
+        }
+        let Private::Known(key) = self.vault.current(OwnerId::from(account).into()).await.map_err(Trouble::from)?
+        else {
+            return Err(ExportError::Closed);
+        };
+        let said = self.change_account(account, self.itself().into(), &key, |state| export::expired(state, id));
+        said.await.map(drop).map_err(closed)
+    }
+}
+
+fn closed(error: ChangeError) -> ExportError {
+    match error {
+        ChangeError::Refused(_) => ExportError::Closed,
+        ChangeError::Overtaken => Trouble::Busy { retry_after_s: 1 }.into(),
+        ChangeError::Trouble(trouble) => trouble.into(),
+    }
+}
+
+/// Holds the account's folder for one server at a time; none when another has it.
+fn lock(directory: &Path) -> io::Result<Option<File>> {
+    match DirBuilder::new().mode(0o700).recursive(true).create(directory) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn begun(partial: &Path, key: &Arc<SubjectKey>) -> io::Result<Work> {
+    let work = Work::in_directory(partial.to_owned(), Cover::Sealed(Arc::clone(key)))?;
+    match work.came_to::<serde_json::Value>() {
+        Ok(_) => Ok(work),
+        Err(_) => {
+            work.remove()?;
+            Work::in_directory(partial.to_owned(), Cover::Sealed(Arc::clone(key)))
+        }
+    }
+}
