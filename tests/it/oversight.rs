@@ -6,7 +6,7 @@ use convoledger::ledger::Refusal;
 use convoledger::service::{ChangeError, Opened};
 use serde_json::{Value, json};
 
-use crate::support::program::{Ledger, ask, fixture, json as document, text};
+use crate::support::program::{Ledger, another, ask, fixture, json as document, text};
 use crate::support::service::{Stand, done, order, say, started};
 
 const READS: &str = "{ reads { totalCount nodes { position at by what reason conversation { id } } } }";
@@ -36,7 +36,7 @@ fn a_conversation_is_read_by_its_owner_or_with_a_word_to_the_owner() {
         assert_eq!((&newest["by"], &newest["conversation"]["id"]), (&"OPERATOR".into(), &id.as_str().into()));
     }
     // Where nothing is shown, nothing is told.
-    let elsewhere = format!("{}A", &id[..id.len() - 1]);
+    let elsewhere = another(&id);
     assert!(ledger.fail(&["replay", &elsewhere, "--reason", "a guess"]).contains("no such conversation"));
     for refused in [&["--token", "clt_nonsense"][..], &["--reason", " "]] {
         let output = ledger.run_to(1, &[&["replay", &id], refused].concat());

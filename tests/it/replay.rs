@@ -6,7 +6,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::program::{Ledger, Server, ask, fixture, json, text};
+use crate::support::program::{Ledger, Server, another, ask, fixture, json, text};
 
 /// A ledger with a conversation of three branches, a server on it, a token, and the conversation's id.
 fn told() -> (Ledger, Server, String, String, String) {
@@ -101,7 +101,7 @@ fn what_cannot_be_played_is_said() {
     for wrong in [&["replay", "message:AAAA"][..], &["replay", &id, "--speed", "-1"], &["replay", &id, "--from", "0"]] {
         ledger.run_to(2, wrong);
     }
-    let elsewhere = format!("{}A", &id[..id.len() - 1]);
+    let elsewhere = another(&id);
     assert!(ledger.fail(&["replay", &elsewhere]).contains("no such conversation"));
     assert!(Ledger::new().fail(&["replay", &id]).contains("there is no ledger in"));
 }

@@ -126,6 +126,13 @@ pub fn ask(address: &str, token: &str, query: &str) -> Value {
     })
 }
 
+/// The id of a conversation that is not there, of the same owner.
+pub fn another(id: &str) -> String {
+    let (begin, end) = id.split_at(id.len() - 2);
+    let digit = if end.starts_with('A') { 'B' } else { 'A' };
+    format!("{begin}{digit}{}", &end[1..])
+}
+
 pub fn fixture(name: &str) -> String {
     format!("{}/tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
 }
