@@ -18,6 +18,7 @@ mod output;
 mod projections;
 mod rebuild;
 mod replay;
+mod retention;
 mod serve;
 mod snapshots;
 mod token;
@@ -79,6 +80,7 @@ enum Command {
     Forget(forget::Forget),
     Hold(hold::Hold),
     Release(hold::Release),
+    Retention(retention::RetentionCommand),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -109,6 +111,7 @@ impl Cli {
             Command::Forget(forget) => forget.run(place).await,
             Command::Hold(hold) => hold.run(place).await,
             Command::Release(release) => release.run(place).await,
+            Command::Retention(retention) => retention.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place).await,

@@ -17,6 +17,7 @@ pub mod message;
 pub mod part;
 pub mod private;
 pub mod projection;
+pub mod retention;
 pub mod sealed;
 pub mod snapshot;
 pub mod upcast;
@@ -46,6 +47,9 @@ pub use message::{Elsewhere, MessageAppended, MessageHidden, MessageRated, Messa
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
 pub use projection::ProjectionSkipped;
+pub use retention::{
+    Lapsed, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy, RetentionUndone, SAYING,
+};
 pub use sealed::Sealed;
 pub use snapshot::{
     FileAction, FileChange, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, Trigger,
@@ -259,6 +263,10 @@ vocabulary!(
     ConversationForgotten,
     SubjectKeyCreated,
     ProjectionSkipped,
+    RetentionConfigured,
+    RetentionAnnounced,
+    RetentionUndone,
+    RetentionApplied,
 );
 
 /// Declares events that say all by their name.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::retention::{self, Retention};
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld,
@@ -10,7 +11,7 @@ use crate::event::{
 };
 
 /// What the history of an account amounts to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     pub version: Version,
     pub registered: bool,
@@ -19,6 +20,7 @@ pub struct Account {
     /// By law: nothing of it goes.
     pub held: bool,
     pub forgetting: Forgetting,
+    pub retention: Retention,
 }
 
 /// How far an account is on its way out.
@@ -127,7 +129,7 @@ pub fn evolve(mut state: Account, event: &Event) -> Account {
         Event::AccountForgotten(_) => state.forgetting = Forgetting::Done,
         Event::AccountHeld(_) => state.held = true,
         Event::AccountReleased(_) => state.held = false,
-        _ => {}
+        event => retention::evolve(&mut state.retention, state.version, event),
     }
     state
 }
@@ -146,13 +148,13 @@ mod tests {
         AccountForgetStarted { keys: Vec::new(), words, removes: Vec::new() }
     }
 
-    fn then(state: Account, decided: Result<Vec<Event>, Refusal>) -> Account {
-        decided.expect("no refusal").iter().fold(state, evolve)
+    fn then(state: &Account, decided: Result<Vec<Event>, Refusal>) -> Account {
+        decided.expect("no refusal").iter().fold(state.clone(), evolve)
     }
 
     fn requested() -> Account {
         let account = Account { registered: true, ..Account::default() };
-        then(account, request(&account, DUE, Requester::Subject))
+        then(&account, request(&account, DUE, Requester::Subject))
     }
 
     #[test]
@@ -161,11 +163,11 @@ mod tests {
         assert_eq!(request(&state, DUE, Requester::Operator), Ok(Vec::new()));
         assert_eq!(start(&state, goes(), DUE - TimeDelta::seconds(1)), Err(Refusal::NotDue));
         assert_eq!(finish(&state, 1, Position(1)), Err(Refusal::NotDue));
-        let state = then(state, start(&state, goes(), DUE));
+        let state = then(&state, start(&state, goes(), DUE));
         assert_eq!(start(&state, goes(), DUE), Ok(Vec::new()));
         assert_eq!(cancel(&state), Err(Refusal::Begun));
         assert_eq!(hold(&state, "late".into()), Err(Refusal::Begun));
-        let state = then(state, finish(&state, 1, Position(1)));
+        let state = then(&state, finish(&state, 1, Position(1)));
         assert_eq!(state.forgetting, Forgetting::Done);
         assert_eq!(finish(&state, 1, Position(1)), Ok(Vec::new()));
     }
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn it_can_be_cancelled_before_and_asked_again() {
         let state = requested();
-        let state = then(state, cancel(&state));
+        let state = then(&state, cancel(&state));
         assert_eq!(state.forgetting, Forgetting::No);
         assert_eq!(start(&state, goes(), DUE), Err(Refusal::NotDue));
         assert_eq!(request(&state, DUE, Requester::Subject).map(|events| events.len()), Ok(1));
@@ -182,11 +184,11 @@ mod tests {
     #[test]
     fn a_hold_wins_until_it_is_released() {
         let state = requested();
-        let state = then(state, hold(&state, "case 12".into()));
+        let state = then(&state, hold(&state, "case 12".into()));
         assert_eq!(start(&state, goes(), DUE), Err(Refusal::Held));
-        let open = then(state, cancel(&state));
+        let open = then(&state, cancel(&state));
         assert_eq!(request(&open, DUE, Requester::Subject), Err(Refusal::Held));
-        let state = then(state, release(&state, "settled".into()));
+        let state = then(&state, release(&state, "settled".into()));
         assert!(start(&state, goes(), DUE).is_ok());
         assert!(matches!(hold(&state, " ".into()), Err(Refusal::Empty { .. })));
     }

@@ -18,6 +18,7 @@ pub mod retention;
 #[cfg(test)]
 mod scenario;
 mod snapshot;
+pub mod thinning;
 mod tree;
 pub mod why;
 

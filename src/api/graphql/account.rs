@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, Object, Result};
 
 use super::asker::{Asker, trouble};
 use super::id::Name;
+use super::retention::Retention;
 use crate::event::AccountId;
 use crate::service::Actor;
 
@@ -25,5 +26,11 @@ impl Account {
         }
         let email = asker.service.email(Actor { account: self.0 }).await.map_err(|error| trouble(&error))?;
         Ok(email.known())
+    }
+
+    /// How long its words are kept: told to itself alone.
+    async fn retention(&self, context: &Context<'_>) -> Result<Option<Retention>> {
+        let asker = Asker::of(context);
+        if asker.may_see(self.0.into()) { Retention::of(&asker).await.map(Some) } else { Ok(None) }
     }
 }

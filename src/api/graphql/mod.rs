@@ -35,6 +35,7 @@ mod payload;
 mod proof;
 mod query;
 mod question;
+mod retention;
 mod scalar;
 pub mod schema;
 mod search;

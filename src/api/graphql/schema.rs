@@ -14,6 +14,7 @@ use super::limits;
 use super::loader::Loader;
 use super::mutation::Mutation;
 use super::query::Query;
+use super::retention::RetentionMutation;
 use super::subscription::Subscription;
 use crate::service::{Actor, Service};
 
@@ -22,7 +23,7 @@ pub type Ledger = Schema<Query, Mutations, Subscription>;
 /// All that changes anything.
 #[derive(MergedObject)]
 #[graphql(name = "Mutation")]
-pub struct Mutations(Mutation, ForgetMutation);
+pub struct Mutations(Mutation, ForgetMutation, RetentionMutation);
 
 /// The schema in the words that clients read: printed, committed and compared by a test.
 pub fn printed() -> String {
@@ -53,5 +54,5 @@ pub fn gate(service: Service, shutdown: CancellationToken) -> Arc<Gate<Ledger, A
 }
 
 fn builder() -> SchemaBuilder<Query, Mutations, Subscription> {
-    limits::apply(Schema::build(Query, Mutations(Mutation, ForgetMutation), Subscription))
+    limits::apply(Schema::build(Query, Mutations(Mutation, ForgetMutation, RetentionMutation), Subscription))
 }
