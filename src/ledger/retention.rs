@@ -40,12 +40,12 @@ struct Settled {
     through: BTreeMap<String, Position>,
 }
 
-/// Words to look for: of this kind, behind a position, recorded before a time.
+/// Words to look for: of this kind, behind a position, recorded until a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lapsing {
     pub kind: &'static str,
     pub after: Position,
-    pub before: DateTime<Utc>,
+    pub until: DateTime<Utc>,
 }
 
 impl Notice {
@@ -81,9 +81,9 @@ pub fn lapsing(account: &Account, default: &RetentionPolicy, now: DateTime<Utc>)
     let settled = account.retention.settled.as_ref().filter(|settled| settled.policy == *policy);
     let due = due(policy, now);
     let lapsing = |kind: &&'static str| {
-        let before = due.checked_sub_signed(days(lifetime(policy, kind)?))?;
+        let until = due.checked_sub_signed(days(lifetime(policy, kind)?))?;
         let after = settled.and_then(|settled| settled.through.get(*kind)).copied().unwrap_or_default();
-        Some(Lapsing { kind, after, before })
+        Some(Lapsing { kind, after, until })
     };
     SAYING.iter().filter_map(lapsing).collect()
 }
@@ -354,7 +354,7 @@ mod tests {
                 let lapse = |said: &&Said| {
                     !said.gone
                         && lapsing.iter().any(|lapsing| {
-                            lapsing.kind == said.kind && said.position > lapsing.after && said.at < lapsing.before
+                            lapsing.kind == said.kind && said.position > lapsing.after && said.at <= lapsing.until
                         })
                 };
                 let there: Vec<&Said> = self.said.iter().filter(lapse).collect();
@@ -372,7 +372,7 @@ mod tests {
             let index = usize::try_from(position.0 - 1).expect("few");
             let Said { kind, at, spared, gone, .. } = self.said[index];
             let kept = self.days_kept(kind).expect("nothing goes that is kept for ever");
-            assert!(self.now - at > days(kept), "nothing goes before its time");
+            assert!(self.now - at >= days(kept), "nothing goes before its time");
             assert!(!self.account.held, "nothing goes while it is held");
             assert!(!spared, "what was undone stays");
             assert!(!gone, "and goes once");

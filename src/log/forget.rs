@@ -29,11 +29,18 @@ pub(super) struct Erasures {
     lapsed: HashMap<(OwnerId, String), Vec<(Position, Position)>>,
 }
 
+/// Owner, stream and version of such an event, its kind, and what it took: a message, or kinds in ranges.
+type Erasure = (Uuid, Uuid, i32, String, Option<Uuid>, Option<Json<Vec<Lapsed>>>);
+
 impl Erasures {
-    /// To be read behind the words that may lack: they go in the transaction of the event that says so, or later.
-    pub(super) async fn read(pool: &PgPool) -> Result<Self, Error> {
-        type Row = (Uuid, Uuid, i32, String, Option<Uuid>, Option<Json<Vec<Lapsed>>>);
-        let rows: Vec<Row> = sqlx::query_as(include_str!("sql/erasures.sql")).fetch_all(pool).await?;
+    /// Those of some owners. To be read behind the words that may lack: they go in the transaction of the event that says so,
+    /// or later.
+    pub(super) async fn read(owners: HashSet<OwnerId>, pool: &PgPool) -> Result<Self, Error> {
+        if owners.is_empty() {
+            return Ok(Self::default());
+        }
+        let owners: Vec<Uuid> = owners.into_iter().map(|owner| owner.0).collect();
+        let rows: Vec<Erasure> = sqlx::query_as(include_str!("sql/erasures.sql")).bind(owners).fetch_all(pool).await?;
         let mut erasures = Self::default();
         for (owner, stream, version, kind, message, lapsed) in rows {
             let (owner, version) = (OwnerId(owner), Version(version));

@@ -6,13 +6,12 @@ use sqlx::Error;
 use super::Log;
 use crate::event::{Lapsed, OwnerId, Position};
 
-/// Words of one kind of event, behind a position and up to another, recorded before a time.
+/// Words of one kind of event, behind a position and up to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span<'k> {
     pub kind: &'k str,
     pub after: Position,
     pub through: Position,
-    pub before: DateTime<Utc>,
 }
 
 impl Log {
@@ -22,13 +21,11 @@ impl Log {
         let kinds: Vec<&str> = spans.iter().map(|span| span.kind).collect();
         let after: Vec<i64> = spans.iter().map(|span| span.after.0).collect();
         let through: Vec<i64> = spans.iter().map(|span| span.through.0).collect();
-        let before: Vec<DateTime<Utc>> = spans.iter().map(|span| span.before).collect();
         let rows: Vec<Row> = sqlx::query_as(include_str!("sql/lapsed.sql"))
             .bind(owner.0)
             .bind(kinds)
             .bind(after)
             .bind(through)
-            .bind(before)
             .bind(most)
             .fetch_all(&self.pool)
             .await?;

@@ -17,8 +17,9 @@ use super::forget::ForgetError;
 use super::{Service, Trouble};
 use crate::event::{AccountId, Lapsed, OwnerId, Position, Requester, RetentionPolicy};
 use crate::ledger::account::{Account, Forgetting};
-use crate::ledger::retention::{self, Notice};
+use crate::ledger::retention::{self, Lapsing, Notice};
 use crate::log::Span;
+use crate::view::moment;
 
 /// Events whose words go at once. Whoever appends waits meanwhile.
 const PIECE: i64 = 2_000;
@@ -180,17 +181,21 @@ impl Service {
         }
     }
 
+    /// What is to be announced and is there.
     async fn lapsing(&self, account: AccountId, state: &Account, now: DateTime<Utc>) -> Result<Vec<Lapsed>, Trouble> {
         let lapsing = retention::lapsing(state, &self.retention, now);
-        let spans: Vec<_> = lapsing
-            .iter()
-            .map(|lapsing| Span {
-                kind: lapsing.kind,
-                after: lapsing.after,
-                through: Position(i64::MAX),
-                before: lapsing.before,
-            })
-            .collect();
+        // Most kinds lapse at one time.
+        let mut by: BTreeMap<DateTime<Utc>, Position> = BTreeMap::new();
+        for Lapsing { until, .. } in &lapsing {
+            if !by.contains_key(until) {
+                by.insert(*until, moment::recorded_by(&self.pool, *until).await?);
+            }
+        }
+        let spans = lapsing.iter().filter_map(|Lapsing { kind, after, until }| {
+            let through = by.get(until).copied().filter(|through| through > after)?;
+            Some(Span { kind, after: *after, through })
+        });
+        let spans: Vec<_> = spans.collect();
         if spans.is_empty() {
             return Ok(Vec::new());
         }
@@ -251,7 +256,6 @@ fn rest(notice: &Notice) -> Vec<Span<'_>> {
         kind: &words.kind,
         after: words.after.max(notice.through),
         through: words.through,
-        before: DateTime::<Utc>::MAX_UTC,
     });
     rest.collect()
 }

@@ -1,4 +1,4 @@
--- Every event that took words away, and which: of an owner, of a conversation up to then, about one message, or of some
+-- Every event that took words away from some owners, and which: of an owner, of a conversation up to then, about one message, or of some
 -- kinds in some ranges.
 SELECT e.owner_id, e.stream_id, e.version, e.kind, (e.body ->> 'message')::uuid AS message,
     CASE e.kind WHEN 'retention.applied' THEN e.body -> 'words' END AS lapsed
@@ -6,3 +6,4 @@ FROM event AS e
 WHERE e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
         'message.forgotten', 'conversation.forgotten', 'retention.applied')
   AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten', 'retention.applied')
+  AND e.owner_id = ANY ($1)
