@@ -49,6 +49,8 @@ struct Set {
     /// undone: `words=365d,message.appended=30d,conversation.titled=ever,undo=7d`; or `ever`, or `default`
     #[arg(value_name = "POLICY", value_parser = settled)]
     policy: Settled,
+    #[command(flatten)]
+    retain: Retain,
 }
 
 /// Takes away what is due, and announces what comes next, as `serve` does every hour.
@@ -91,7 +93,7 @@ struct Whose {
 pub(super) struct Retain {
     /// For accounts that settled nothing: `words=365d,message.rated=30d,undo=7d` and the like, or `ever`
     #[arg(long = "retain", value_name = "POLICY", env = "CONVOLEDGER_RETAIN", default_value = "ever", value_parser = policy)]
-    pub policy: RetentionPolicy,
+    pub default: RetentionPolicy,
 }
 
 /// None: as the server says.
@@ -158,7 +160,7 @@ impl RetentionCommand {
 impl Show {
     async fn carry_out(self, service: &Service) -> anyhow::Result<()> {
         let account = named(service, &self.whose.account).await?;
-        let service = service.clone().with_retention(self.retain.policy);
+        let service = service.clone().with_retention(self.retain.default);
         self.whose.tell(account, &service.kept(account).await?)
     }
 }
@@ -166,6 +168,7 @@ impl Show {
 impl Set {
     async fn carry_out(self, service: &Service) -> anyhow::Result<()> {
         let account = named(service, &self.whose.account).await?;
+        let service = service.clone().with_retention(self.retain.default);
         service.configure_retention(account, self.policy.0, Requester::Operator).await?;
         self.whose.tell(account, &service.kept(account).await?)
     }
@@ -208,7 +211,7 @@ impl Whose {
 
 impl Run {
     async fn carry_out(self, service: &Service) -> anyhow::Result<()> {
-        let service = service.clone().with_retention(self.retain.policy.clone());
+        let service = service.clone().with_retention(self.retain.default.clone());
         let mut told = Vec::new();
         if let Some(account) = &self.account {
             let account = named(&service, account).await?;

@@ -60,7 +60,7 @@ impl Serve {
         let listener =
             listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
         let mut house = place.open(Role::Serve).await?;
-        house.service = house.service.with_retention(self.retain.policy);
+        house.service = house.service.with_retention(self.retain.default);
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
         house.service.renew_views();
         let thinning = self.keep.thinning().map(|policy| {
