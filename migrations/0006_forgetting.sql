@@ -34,7 +34,7 @@ CREATE TABLE unswept (
 
 -- The few events that take something away, or are on the way to it.
 CREATE INDEX event_forgetting ON event (position) WHERE kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-    'message.forgotten', 'conversation.forgotten');
+    'message.forgotten', 'conversation.forgotten', 'retention.applied');
 
 -- Words go only where the log says so, and never while their owner is held: this alone deletes them, as a role of its own.
 -- The event at `because` says whose, or which; `after` is where the last call ended, for a person's words go piece by piece.
@@ -76,6 +76,7 @@ BEGIN
             WHERE e.owner_id = said.owner_id AND e.stream_id = said.stream_id AND e.version < said.version
               AND e.kind = 'message.rated' AND e.body ->> 'message' = said.body ->> 'message'
         )
+        WHEN 'retention.applied' THEN lapsed(because)
     END;
     IF page IS NULL THEN
         RAISE EXCEPTION 'event % takes no words away', because USING ERRCODE = 'insufficient_privilege';

@@ -82,6 +82,12 @@ impl Accounts {
         sqlx::query_scalar(include_str!("sql/count.sql")).fetch_one(&self.pool).await
     }
 
+    /// Accounts behind one, in the order of their ids: at most `limit`.
+    pub async fn list(&self, after: AccountId, limit: i64) -> Result<Vec<AccountId>, sqlx::Error> {
+        let ids = sqlx::query_scalar(include_str!("sql/list.sql")).bind(after.0).bind(limit).fetch_all(&self.pool);
+        Ok(ids.await?.into_iter().map(AccountId).collect())
+    }
+
     /// How many tokens an account has, and whether it has an address.
     pub async fn known(&self, account: AccountId) -> Result<(i64, bool), sqlx::Error> {
         let tokens = sqlx::query_scalar(include_str!("sql/count_tokens.sql")).bind(account.0).fetch_one(&self.pool);

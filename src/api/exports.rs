@@ -1,4 +1,5 @@
-//! `GET /exports/ID`: an export that was made, for whoever asked for it. Ranges are answered (RFC 9110 § 14), so that a fetch
+//! `GET /exports/ID`: an export that was made, for whoever asked for it, and `GET /exports/ID/legend`, what its placeholders
+//! stand for. Ranges are answered (RFC 9110 § 14), so that a fetch
 //! that broke off goes on.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -28,37 +29,61 @@ const AHEAD: usize = 4;
 const ASKED_EVERY: usize = 64;
 
 pub fn router(service: Service) -> Router {
-    Router::new().route("/exports/{id}", get(fetch)).with_state(service)
+    Router::new().route("/exports/{id}", get(fetch)).route("/exports/{id}/legend", get(legend)).with_state(service)
 }
 
-async fn fetch(State(service): State<Service>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let actor = match bearer(&headers) {
-        Some(token) => service.authenticate(&token).await,
-        None => Ok(None),
-    };
-    let actor = match actor {
-        Ok(Some(actor)) => actor,
-        Ok(None) => {
-            return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], "a token is needed\n").into_response();
-        }
-        Err(error) => {
-            tracing::warn!(%error, "whose token it is cannot be told");
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
-        }
+async fn fetch(State(service): State<Service>, Path(id): Path<Uuid>, headers: HeaderMap) -> Response {
+    let actor = match actor(&service, &headers).await {
+        Ok(actor) => actor,
+        Err(refused) => return refused,
     };
     let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
-    let Ok(id) = id.parse::<Uuid>() else { return no_such() };
     // A fetch that goes on was told already.
     let begins = range.is_none_or(|range| range.starts_with("bytes=0-"));
     match service.fetch_export(actor, EventId(id), begins).await {
         Ok(Some(fetched)) => send(service, actor, fetched, range),
         Ok(None) => no_such(),
-        Err(ExportError::Closed) => StatusCode::GONE.into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn legend(State(service): State<Service>, Path(id): Path<Uuid>, headers: HeaderMap) -> Response {
+    let actor = match actor(&service, &headers).await {
+        Ok(actor) => actor,
+        Err(refused) => return refused,
+    };
+    match service.fetch_legend(actor, EventId(id)).await {
+        Ok(Some(legend)) => ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")], legend).into_response(),
+        Ok(None) => no_such(),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Whose token it is.
+async fn actor(service: &Service, headers: &HeaderMap) -> Result<Actor, Response> {
+    let authenticated = match bearer(headers) {
+        Some(token) => service.authenticate(&token).await,
+        None => Ok(None),
+    };
+    match authenticated {
+        Ok(Some(actor)) => Ok(actor),
+        Ok(None) => {
+            let needed = "a token is needed\n";
+            Err((StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")], needed).into_response())
+        }
         Err(error) => {
-            tracing::warn!(%error, "an export cannot be read");
-            StatusCode::SERVICE_UNAVAILABLE.into_response()
+            tracing::warn!(%error, "whose token it is cannot be told");
+            Err(StatusCode::SERVICE_UNAVAILABLE.into_response())
         }
     }
+}
+
+fn failed(error: &ExportError) -> Response {
+    if matches!(error, ExportError::Closed) {
+        return StatusCode::GONE.into_response();
+    }
+    tracing::warn!(%error, "an export cannot be read");
+    StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
 fn no_such() -> Response {

@@ -18,6 +18,7 @@ use crate::vault::SubjectKey;
 use crate::vault::file::{Opener, Sealer};
 
 const PLAN: &str = "plan.json";
+const LEGEND: &str = "legend.json";
 const BEGINS: u8 = 1;
 const PIECE: u8 = 2;
 const ENDS: u8 = 3;
@@ -129,6 +130,34 @@ impl Work {
             Ok(plan) => Ok(Some(serde_json::from_slice(&plan)?)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what placeholders stand for, under the cover of the units.
+    pub fn keep_legend(&self, legend: &[u8]) -> io::Result<()> {
+        let path = self.directory.join(LEGEND);
+        let new = path.with_extension("new");
+        let mut file = self.cover.create(&new)?;
+        file.write_all(legend)?;
+        file.finish()?;
+        fs::rename(new, path)
+    }
+
+    /// What was kept of it; nothing when nothing was.
+    pub fn legend(&self) -> io::Result<Vec<u8>> {
+        let mut legend = Vec::new();
+        match self.cover.open(&self.directory.join(LEGEND)) {
+            Ok(mut from) => from.read_to_end(&mut legend).map(|_| legend),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(legend),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the legend, if there is one, where it stays.
+    pub fn move_legend(&self, to: &Path) -> io::Result<()> {
+        match fs::rename(self.directory.join(LEGEND), to) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 

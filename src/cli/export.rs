@@ -13,8 +13,8 @@ use super::output::{bar, say, say_json};
 use crate::archive::manifest::Of;
 use crate::archive::work::{Cover, Work};
 use crate::database::Role;
-use crate::event::Position;
-use crate::service::{Exported, Service, Wanted};
+use crate::event::{Position, Reading};
+use crate::service::{Actor, Exported, Service, Wanted};
 
 /// Hands out all of an account's, or for an auditor a stretch of the whole log without words, as an archive.
 ///
@@ -43,9 +43,15 @@ pub(super) struct Export {
     /// As of the checkpoint of so many events, which was signed before [default: one that is signed now]
     #[arg(long, value_name = "SIZE")]
     size: Option<u64>,
-    /// Put placeholders for personal data in the words
+    /// Put placeholders for personal data in the words; what they stand for is written to FILE with `.legend.json`
     #[arg(long)]
     masked: bool,
+    /// Why it is handed out: said to the account, before it is
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// A token of the account: then it is its owner who takes it, and nothing is said
+    #[arg(long, value_name = "TOKEN", env = "CONVOLEDGER_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     /// Print one JSON document: `file`, `events`, `conversations`, `messages`, `size`, `bytes`, `sha256`
     #[arg(long)]
     json: bool,
@@ -78,7 +84,10 @@ impl Export {
             }
             None => self.range(service).await?,
         };
-        let work = Work::in_directory(partial(&self.to)?, Cover::Clear).context("the archive cannot be made there")?;
+        let partial = partial(&self.to)?;
+        // Whoever goes on with one said so when it was begun.
+        let begun = partial.join("plan.json").exists();
+        let work = Work::in_directory(partial, Cover::Clear).context("the archive cannot be made there")?;
         let shown: ProgressBar = bar(0, "exporting {bar:40} {pos}/{len}, {eta}");
         let told = {
             let shown = shown.clone();
@@ -87,6 +96,13 @@ impl Export {
                 shown.set_position(done);
             }
         };
+        if let Of::Account { account } = of
+            && !begun
+        {
+            service
+                .enter(Actor { account }, self.token.as_deref(), Reading::Export, None, self.reason.as_deref())
+                .await?;
+        }
         let wanted = Wanted { of, size: self.size, masked: self.masked };
         let exported = service.export(wanted, &work, self.to.clone(), told).await;
         shown.finish_and_clear();

@@ -19,6 +19,7 @@ mod output;
 mod projections;
 mod rebuild;
 mod replay;
+mod retention;
 mod search;
 mod serve;
 mod snapshots;
@@ -83,6 +84,7 @@ enum Command {
     Forget(forget::Forget),
     Hold(hold::Hold),
     Release(hold::Release),
+    Retention(retention::RetentionCommand),
     Doctor(doctor::Doctor),
     Migrate(migrate::Migrate),
     Keys(keys::Keys),
@@ -115,6 +117,7 @@ impl Cli {
             Command::Forget(forget) => forget.run(place).await,
             Command::Hold(hold) => hold.run(place).await,
             Command::Release(release) => release.run(place).await,
+            Command::Retention(retention) => retention.run(place).await,
             Command::Doctor(doctor) => doctor.run(place).await,
             Command::Migrate(migrate) => migrate.run(place).await,
             Command::Keys(keys) => keys.run(place).await,

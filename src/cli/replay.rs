@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use async_graphql::ID;
 use clap::Args;
 use futures::StreamExt as _;
@@ -112,14 +112,8 @@ impl ReplayCommand {
     async fn enter(&self, service: &Service, owner: Actor) -> anyhow::Result<()> {
         let begun = service.missed(owner, self.conversation.1, Version(0), 1).await?;
         ensure!(!begun.is_empty(), "this ledger has no such conversation");
-        if let Some(token) = &self.token {
-            let reader = service.authenticate(token.trim()).await?;
-            if reader.context("the token is none of this ledger's, or was revoked")? == owner {
-                return Ok(());
-            }
-        }
         let (what, conversation) = (Reading::Conversation, Some(self.conversation.1));
-        Ok(service.record_read(owner.account, what, conversation, self.reason.as_deref()).await?)
+        Ok(service.enter(owner, self.token.as_deref(), what, conversation, self.reason.as_deref()).await?)
     }
 
     /// Takes in what comes before the first version that is shown, and says where that ends.

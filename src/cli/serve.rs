@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Place;
 use super::output::{LogStyle, say};
+use super::retention::Retain;
 use super::snapshots::Keep;
 use crate::api;
 use crate::database::Role;
@@ -47,6 +48,8 @@ pub(super) struct Serve {
     anchors: Vec<Anchor>,
     #[command(flatten)]
     keep: Keep,
+    #[command(flatten)]
+    retain: Retain,
 }
 
 impl Serve {
@@ -56,12 +59,13 @@ impl Serve {
         let listener = TcpListener::bind(self.listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
-        let house = place.open(Role::Serve).await?;
+        let mut house = place.open(Role::Serve).await?;
+        house.service = house.service.with_retention(self.retain.default);
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
         house.service.renew_views();
-        let thinning = self.keep.retention().map(|retention| {
+        let thinning = self.keep.thinning().map(|policy| {
             let service = house.service.clone();
-            tokio::spawn(async move { service.keep_thin(retention).await })
+            tokio::spawn(async move { service.keep_thin(policy).await })
         });
         let (signed, published) = watch::channel(None);
         let sealing = {
@@ -76,6 +80,8 @@ impl Serve {
         let forgetting = tokio::spawn(async move { forgetting.keep_forgetting().await });
         let exporting = house.service.clone();
         let exporting = tokio::spawn(async move { exporting.keep_exporting().await });
+        let retaining = house.service.clone();
+        let retaining = tokio::spawn(async move { retaining.keep_retention().await });
         let served = serve(house.service.clone(), listener, is_local, &mut stop).await;
         if let Some(thinning) = thinning {
             thinning.abort();
@@ -85,6 +91,7 @@ impl Serve {
         epochs.abort();
         forgetting.abort();
         exporting.abort();
+        retaining.abort();
         house.close().await;
         served.map(|()| ExitCode::SUCCESS)
     }

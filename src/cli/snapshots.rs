@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Place;
 use super::output::{say, say_json};
 use crate::database::Role;
-use crate::ledger::retention::Retention;
+use crate::ledger::thinning::Thinning;
 use crate::service::{Outcome, Thinned};
 
 /// Keeps the labels of old snapshots few.
@@ -58,9 +58,9 @@ struct Spans(Option<[TimeDelta; 3]>);
 
 impl Keep {
     /// None when all are kept.
-    pub(super) fn retention(&self) -> Option<Retention> {
+    pub(super) fn thinning(&self) -> Option<Thinning> {
         let Spans(spans) = self.spans;
-        spans.map(|[all, hourly, daily]| Retention { all, hourly, daily, manual: !self.thin_manual })
+        spans.map(|[all, hourly, daily]| Thinning { all, hourly, daily, manual: !self.thin_manual })
     }
 }
 
@@ -95,12 +95,12 @@ impl Snapshots {
 
 impl Thin {
     async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
-        let Some(retention) = self.keep.retention() else { bail!("all snapshots are kept for ever: nothing to thin") };
+        let Some(thinning) = self.keep.thinning() else { bail!("all snapshots are kept for ever: nothing to thin") };
         let house = place.open(Role::Command).await?;
         let service = &house.service;
         service.fold_up().await?;
         let (mut told, mut gone, mut after) = (Vec::new(), 0, Default::default());
-        while let Some((touched, last)) = service.thinnable(&retention, after).await? {
+        while let Some((touched, last)) = service.thinnable(&thinning, after).await? {
             for thinned in touched {
                 gone += thinned.gone.len();
                 if self.json {

@@ -19,6 +19,7 @@ pub mod message;
 pub mod part;
 pub mod private;
 pub mod projection;
+pub mod retention;
 pub mod sealed;
 pub mod snapshot;
 pub mod upcast;
@@ -50,6 +51,9 @@ pub use message::{Elsewhere, MessageAppended, MessageHidden, MessageRated, Messa
 pub use part::{Modality, Part, PartKind};
 pub use private::Private;
 pub use projection::ProjectionSkipped;
+pub use retention::{
+    Lapsed, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy, RetentionUndone, SAYING,
+};
 pub use sealed::Sealed;
 pub use snapshot::{
     FileAction, FileChange, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, Trigger,
@@ -261,14 +265,18 @@ vocabulary!(
     AccountHeld,
     AccountReleased,
     AccountRead,
-    MessageForgotten,
-    ConversationForgotten,
-    SubjectKeyCreated,
     ExportRequested,
     ExportMade,
     ExportFetched,
     ExportExpired,
+    MessageForgotten,
+    ConversationForgotten,
+    SubjectKeyCreated,
     ProjectionSkipped,
+    RetentionConfigured,
+    RetentionAnnounced,
+    RetentionUndone,
+    RetentionApplied,
 );
 
 /// Declares events that say all by their name.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::retention::{self, Retention};
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
@@ -10,7 +11,7 @@ use crate::event::{
 };
 
 /// What the history of an account amounts to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
     pub version: Version,
     pub registered: bool,
@@ -21,6 +22,7 @@ pub struct Account {
     pub forgetting: Forgetting,
     /// The export that is being made.
     pub exporting: Option<EventId>,
+    pub retention: Retention,
 }
 
 /// How far an account is on its way out.
@@ -169,7 +171,7 @@ pub fn evolve(mut state: Account, event: &Event) -> Account {
         Event::AccountReleased(_) => state.held = false,
         Event::ExportRequested(requested) => state.exporting = Some(requested.id),
         Event::ExportMade(_) => state.exporting = None,
-        _ => {}
+        event => retention::evolve(&mut state.retention, state.version, event),
     }
     state
 }
@@ -188,13 +190,13 @@ mod tests {
         AccountForgetStarted { keys: Vec::new(), words, removes: Vec::new() }
     }
 
-    fn then(state: Account, decided: Result<Vec<Event>, Refusal>) -> Account {
-        decided.expect("no refusal").iter().fold(state, evolve)
+    fn then(state: &Account, decided: Result<Vec<Event>, Refusal>) -> Account {
+        decided.expect("no refusal").iter().fold(state.clone(), evolve)
     }
 
     fn requested() -> Account {
         let account = Account { registered: true, ..Account::default() };
-        then(account, request(&account, DUE, Requester::Subject))
+        then(&account, request(&account, DUE, Requester::Subject))
     }
 
     #[test]
@@ -203,11 +205,11 @@ mod tests {
         assert_eq!(request(&state, DUE, Requester::Operator), Ok(Vec::new()));
         assert_eq!(start(&state, goes(), DUE - TimeDelta::seconds(1)), Err(Refusal::NotDue));
         assert_eq!(finish(&state, 1, Position(1)), Err(Refusal::NotDue));
-        let state = then(state, start(&state, goes(), DUE));
+        let state = then(&state, start(&state, goes(), DUE));
         assert_eq!(start(&state, goes(), DUE), Ok(Vec::new()));
         assert_eq!(cancel(&state), Err(Refusal::Begun));
         assert_eq!(hold(&state, "late".into()), Err(Refusal::Begun));
-        let state = then(state, finish(&state, 1, Position(1)));
+        let state = then(&state, finish(&state, 1, Position(1)));
         assert_eq!(state.forgetting, Forgetting::Done);
         assert_eq!(finish(&state, 1, Position(1)), Ok(Vec::new()));
     }
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn it_can_be_cancelled_before_and_asked_again() {
         let state = requested();
-        let state = then(state, cancel(&state));
+        let state = then(&state, cancel(&state));
         assert_eq!(state.forgetting, Forgetting::No);
         assert_eq!(start(&state, goes(), DUE), Err(Refusal::NotDue));
         assert_eq!(request(&state, DUE, Requester::Subject).map(|events| events.len()), Ok(1));
@@ -224,11 +226,11 @@ mod tests {
     #[test]
     fn a_hold_wins_until_it_is_released() {
         let state = requested();
-        let state = then(state, hold(&state, "case 12".into()));
+        let state = then(&state, hold(&state, "case 12".into()));
         assert_eq!(start(&state, goes(), DUE), Err(Refusal::Held));
-        let open = then(state, cancel(&state));
+        let open = then(&state, cancel(&state));
         assert_eq!(request(&open, DUE, Requester::Subject), Err(Refusal::Held));
-        let state = then(state, release(&state, "settled".into()));
+        let state = then(&state, release(&state, "settled".into()));
         assert!(start(&state, goes(), DUE).is_ok());
         assert!(matches!(hold(&state, " ".into()), Err(Refusal::Empty { .. })));
     }
@@ -239,16 +241,16 @@ mod tests {
         let ask = |state: &Account, reason: Option<&str>| {
             read(state, Reading::Search, None, reason.map(str::to_owned)).map(|events| events.len())
         };
-        let again = then(open, read(&open, Reading::Search, None, None));
+        let again = then(&open, read(&open, Reading::Search, None, None));
         assert_eq!((ask(&open, Some("a complaint")), ask(&again, None)), (Ok(1), Ok(1)));
-        let held = then(open, hold(&open, "case 12".into()));
+        let held = then(&open, hold(&open, "case 12".into()));
         assert_eq!(ask(&held, Some("case 12")), Ok(1));
         assert!(matches!(ask(&open, Some(" ")), Err(Refusal::Empty { .. })));
         assert!(matches!(ask(&open, Some(&"x".repeat(1_001))), Err(Refusal::TooLong { .. })));
         assert_eq!(ask(&Account::default(), Some("a guess")), Err(Refusal::NoAccount));
         let closed = requested();
         assert_eq!(ask(&closed, Some("a last look")), Err(Refusal::Closed));
-        let reopened = then(closed, cancel(&closed));
+        let reopened = then(&closed, cancel(&closed));
         assert_eq!(ask(&reopened, None), Ok(1));
     }
 

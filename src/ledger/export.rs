@@ -54,17 +54,17 @@ mod tests {
         ExportMade { export, size: 1, bytes: 1, sha256: String::new(), expires: DateTime::UNIX_EPOCH }
     }
 
-    fn then(state: Account, decided: Result<Vec<Event>, Refusal>) -> Account {
-        decided.expect("no refusal").iter().fold(state, evolve)
+    fn then(state: &Account, decided: Result<Vec<Event>, Refusal>) -> Account {
+        decided.expect("no refusal").iter().fold(state.clone(), evolve)
     }
 
     #[test]
     fn one_is_made_at_a_time_and_once() {
         let account = Account { registered: true, ..Account::default() };
-        let asked = then(account, request(&account, FIRST, false));
+        let asked = then(&account, request(&account, FIRST, false));
         assert_eq!(request(&asked, SECOND, false), Ok(Vec::new()));
         assert_eq!(made(&asked, done(SECOND)), Ok(Vec::new()));
-        let made_once = then(asked, made(&asked, done(FIRST)));
+        let made_once = then(&asked, made(&asked, done(FIRST)));
         assert_eq!(made(&made_once, done(FIRST)), Ok(Vec::new()));
         assert_eq!(request(&made_once, SECOND, true).map(|events| events.len()), Ok(1));
     }
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn nothing_is_handed_out_of_an_account_that_is_closed() {
         let account = Account { registered: true, ..Account::default() };
-        let asked = then(account, request(&account, FIRST, false));
-        let closed = then(asked, account::request(&asked, DateTime::UNIX_EPOCH, crate::event::Requester::Subject));
+        let asked = then(&account, request(&account, FIRST, false));
+        let closed = then(&asked, account::request(&asked, DateTime::UNIX_EPOCH, crate::event::Requester::Subject));
         assert_eq!(request(&closed, SECOND, false), Err(Refusal::Closed));
         assert_eq!(made(&closed, done(FIRST)), Err(Refusal::Closed));
         assert_eq!(fetched(&closed, FIRST), Err(Refusal::Closed));

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::event::{BranchNumber, MessageId, Version};
+use crate::event::{BranchNumber, MessageId, SAYING, Version};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -53,6 +53,12 @@ pub enum Refusal {
     Begun,
     #[error("nobody asked that the account be forgotten, or it is not due yet")]
     NotDue,
+    #[error("`{kind}` is no kind of event that says something; give a lifetime to one of: {}", SAYING.join(", "))]
+    SaysNothing { kind: String },
+    #[error("facts and money are kept for ever as yet; give a lifetime to words alone")]
+    KeptForEver,
+    #[error("what was announced is going already, and what is gone is gone")]
+    Going,
 }
 
 /// How much of something is kept.
@@ -82,6 +88,7 @@ impl Bound {
     pub const FILES: Self = Self { what: "the snapshot", max: 1_000, unit: "files" };
     pub const GRAFT: Self = Self { what: "the graft", max: 1_000, unit: "messages" };
     pub const COMPARED: Self = Self { what: "the comparison", max: 100, unit: "branches" };
+    pub const LIFETIME: Self = Self { what: "a lifetime", max: 36_500, unit: "days" };
     /// Far above any digit that money has, far below what a body may hold.
     pub const COUNT: Self = Self { what: "a count", max: (1 << 53) - 1, unit: "tokens" };
 

@@ -1,181 +1,459 @@
-//! Which snapshots are kept as time passes: the older, the fewer.
+//! The rules for how long an account's words are kept. Nothing goes before its time, unannounced, or while it is held.
+//!
+//! A word's age counts from when it was recorded: for so long this ledger has kept it, whatever time an import says. The
+//! notice looks ahead by the days in which it can be undone, so that what is announced is as old as it must be when it goes.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
-use chrono::{DateTime, Datelike as _, TimeDelta, Timelike as _, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::event::{EventId, Trigger};
+use super::account::{Account, Forgetting};
+use super::{Bound, Refusal};
+use crate::event::{
+    Event, Lapsed, Position, Requester, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy,
+    RetentionUndone, SAYING, Version,
+};
 
-/// How long snapshots are kept, counted from when each was taken. Hours, days and weeks are those of UTC, and weeks
-/// begin on Mondays: hours make up days and days weeks, so the last of a week is never thinned out before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the history of an account says of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Retention {
-    pub all: TimeDelta,
-    /// The last of every hour.
-    pub hourly: TimeDelta,
-    /// The last of every day; later, the last of every week.
-    pub daily: TimeDelta,
-    /// Whether those that were taken by hand are kept for ever.
-    pub manual: bool,
+    /// What the account settled; none: as the server says.
+    pub policy: Option<RetentionPolicy>,
+    /// The newest notice, while it was neither undone nor carried out.
+    pub notice: Option<Notice>,
+    settled: Option<Settled>,
 }
 
-impl Default for Retention {
-    fn default() -> Self {
-        Self { all: TimeDelta::hours(24), hourly: TimeDelta::days(7), daily: TimeDelta::days(30), manual: true }
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Of the event in the account's stream.
+    pub version: Version,
+    pub announced: RetentionAnnounced,
+    /// How far it was carried out.
+    pub through: Position,
+}
+
+/// What is not announced again under a policy, kind by kind: it is gone, or was spared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Settled {
+    policy: RetentionPolicy,
+    through: BTreeMap<String, Position>,
+}
+
+/// Words to look for: of this kind, behind a position, recorded until a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lapsing {
+    pub kind: &'static str,
+    pub after: Position,
+    pub until: DateTime<Utc>,
+}
+
+impl Notice {
+    /// The last position that was announced.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        self.announced.words.iter().map(|words| words.through).max().unwrap_or_default()
     }
 }
 
-/// A snapshot as far as its age matters: what it is, when it was taken and why.
-pub type Aged = (EventId, DateTime<Utc>, Trigger);
+/// Everything for ever.
+pub const KEPT: RetentionPolicy =
+    RetentionPolicy { words: None, kinds: BTreeMap::new(), facts: None, money: None, undo: UNDO };
+/// Days in which a notice can be undone, unless a policy says otherwise.
+pub const UNDO: u32 = 7;
 
-/// The snapshots that are let go of at `now`. Of two that were taken at once, the latter in the list is the last.
+/// The policy that counts: the account's own, or the server's.
 #[must_use]
-pub fn thinned(retention: &Retention, now: DateTime<Utc>, snapshots: &[Aged]) -> Vec<EventId> {
-    let for_ever = |trigger: Trigger| retention.manual && trigger == Trigger::Manual;
-    let mut newest_first: Vec<&Aged> = snapshots.iter().rev().filter(|(_, _, trigger)| !for_ever(*trigger)).collect();
-    newest_first.sort_by_key(|(_, taken_at, _)| std::cmp::Reverse(*taken_at));
-    let (mut hours, mut days, mut weeks) = (HashSet::new(), HashSet::new(), HashSet::new());
-    let mut gone = Vec::new();
-    for (id, taken_at, _) in newest_first {
-        let (day, week) = (taken_at.date_naive(), taken_at.iso_week());
-        let last_of_hour = hours.insert((day, taken_at.hour()));
-        let last_of_day = days.insert(day);
-        let last_of_week = weeks.insert((week.year(), week.week()));
-        let age = now - *taken_at;
-        let kept = match () {
-            () if age < retention.all => true,
-            () if age < retention.hourly => last_of_hour,
-            () if age < retention.daily => last_of_day,
-            () => last_of_week,
-        };
-        if !kept {
-            gone.push(*id);
-        }
+pub fn policy<'a>(account: &'a Account, default: &'a RetentionPolicy) -> &'a RetentionPolicy {
+    account.retention.policy.as_ref().unwrap_or(default)
+}
+
+/// The notice that counts: one under another policy than that of now is void.
+#[must_use]
+pub fn pending<'a>(account: &'a Account, default: &RetentionPolicy) -> Option<&'a Notice> {
+    account.retention.notice.as_ref().filter(|notice| notice.announced.policy == *policy(account, default))
+}
+
+/// What is to be announced at `now`, if it is there: words whose time is over when the notice is due.
+#[must_use]
+pub fn lapsing(account: &Account, default: &RetentionPolicy, now: DateTime<Utc>) -> Vec<Lapsing> {
+    let policy = policy(account, default);
+    let settled = account.retention.settled.as_ref().filter(|settled| settled.policy == *policy);
+    let due = due(policy, now);
+    let lapsing = |kind: &&'static str| {
+        let until = due.checked_sub_signed(days(lifetime(policy, kind)?))?;
+        let after = settled.and_then(|settled| settled.through.get(*kind)).copied().unwrap_or_default();
+        Some(Lapsing { kind, after, until })
+    };
+    SAYING.iter().filter_map(lapsing).collect()
+}
+
+/// Settles how long things are kept; none: as the server says. Nothing happens when it is so already.
+pub fn configure(account: &Account, policy: Option<RetentionPolicy>) -> Result<Vec<Event>, Refusal> {
+    if !account.registered {
+        return Err(Refusal::NoAccount);
     }
-    gone
+    if account.forgetting != Forgetting::No {
+        return Err(Refusal::Forgetting);
+    }
+    policy.as_ref().map_or(Ok(()), check)?;
+    if policy == account.retention.policy {
+        return Ok(Vec::new());
+    }
+    Ok(vec![RetentionConfigured { policy }.into()])
+}
+
+/// Whether it can be kept to.
+pub fn check(policy: &RetentionPolicy) -> Result<(), Refusal> {
+    if policy.facts.is_some() || policy.money.is_some() {
+        return Err(Refusal::KeptForEver);
+    }
+    if let Some(kind) = policy.kinds.keys().find(|kind| !SAYING.contains(&kind.as_str())) {
+        return Err(Refusal::SaysNothing { kind: kind.clone() });
+    }
+    let given = policy.kinds.values().copied().chain([policy.words, Some(policy.undo)]).flatten();
+    given.into_iter().try_for_each(|days| Bound::LIFETIME.count(usize::try_from(days).unwrap_or(usize::MAX)))
+}
+
+/// Announces the `words` that were found. Nothing happens when there are none, or others are announced already.
+pub fn announce(
+    account: &Account,
+    default: &RetentionPolicy,
+    words: Vec<Lapsed>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, Refusal> {
+    let policy = policy(account, default);
+    free(account)?;
+    if words.is_empty() || pending(account, default).is_some() {
+        return Ok(Vec::new());
+    }
+    if words.iter().any(|words| !is_over(policy, words, due(policy, now))) {
+        return Err(Refusal::NotDue);
+    }
+    Ok(vec![RetentionAnnounced { due: due(policy, now), policy: policy.clone(), words }.into()])
+}
+
+/// The notice that is to be carried out at `now`.
+pub fn due_notice<'a>(account: &'a Account, default: &RetentionPolicy, now: DateTime<Utc>) -> Option<&'a Notice> {
+    pending(account, default).filter(|notice| free(account).is_ok() && notice.announced.due <= now)
+}
+
+/// Carries a notice out, as far as `through`: these `words` of it are still there.
+pub fn apply(
+    account: &Account,
+    default: &RetentionPolicy,
+    (through, words): (Position, Vec<Lapsed>),
+    now: DateTime<Utc>,
+) -> Result<Vec<Event>, Refusal> {
+    free(account)?;
+    let notice = due_notice(account, default, now).ok_or(Refusal::NotDue)?;
+    let announced = |gone: &Lapsed| {
+        let told = notice.announced.words.iter().find(|told| told.kind == gone.kind);
+        told.is_some_and(|told| told.after <= gone.after && gone.through <= told.through)
+    };
+    if !words.iter().all(|gone| announced(gone) && is_over(&notice.announced.policy, gone, now)) {
+        return Err(Refusal::NotDue);
+    }
+    Ok(vec![RetentionApplied { announced: notice.version, through, words }.into()])
+}
+
+/// Takes a notice back: what it announced is kept, until the policy changes. Nothing happens when there is none.
+pub fn undo(account: &Account, by: Requester) -> Result<Vec<Event>, Refusal> {
+    match &account.retention.notice {
+        None => Ok(Vec::new()),
+        Some(notice) if notice.through > Position(0) => Err(Refusal::Going),
+        Some(notice) => Ok(vec![RetentionUndone { announced: notice.version, by }.into()]),
+    }
+}
+
+pub(super) fn evolve(retention: &mut Retention, version: Version, event: &Event) {
+    match event {
+        Event::RetentionConfigured(configured) => {
+            *retention = Retention { policy: configured.policy.clone(), ..Retention::default() };
+        }
+        Event::RetentionAnnounced(announced) => {
+            retention.notice = Some(Notice { version, announced: announced.clone(), through: Position(0) });
+        }
+        Event::RetentionUndone(_) => settle(retention),
+        Event::RetentionApplied(applied) => {
+            if let Some(notice) = &mut retention.notice {
+                notice.through = applied.through;
+                if notice.through >= notice.last() {
+                    settle(retention);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The notice is done with.
+fn settle(retention: &mut Retention) {
+    let Some(Notice { announced: RetentionAnnounced { policy, words, .. }, .. }) = retention.notice.take() else {
+        return;
+    };
+    let before = retention.settled.take().filter(|settled| settled.policy == policy);
+    let mut through = before.map(|settled| settled.through).unwrap_or_default();
+    for words in words {
+        let known = through.entry(words.kind).or_default();
+        *known = words.through.max(*known);
+    }
+    retention.settled = Some(Settled { policy, through });
+}
+
+/// Whether anything of the account may go.
+const fn free(account: &Account) -> Result<(), Refusal> {
+    match account.forgetting {
+        _ if account.held => Err(Refusal::Held),
+        Forgetting::No => Ok(()),
+        _ => Err(Refusal::Forgetting),
+    }
+}
+
+/// When what is announced at `now` goes.
+#[must_use]
+pub fn due(policy: &RetentionPolicy, now: DateTime<Utc>) -> DateTime<Utc> {
+    now.checked_add_signed(days(policy.undo)).unwrap_or(now)
+}
+
+/// Days that words of a kind are kept; none: for ever.
+fn lifetime(policy: &RetentionPolicy, kind: &str) -> Option<u32> {
+    policy.kinds.get(kind).copied().unwrap_or(policy.words)
+}
+
+fn is_over(policy: &RetentionPolicy, words: &Lapsed, now: DateTime<Utc>) -> bool {
+    let age = now.signed_duration_since(words.last);
+    lifetime(policy, &words.kind).is_some_and(|lifetime| age >= days(lifetime))
+}
+
+fn days(days: u32) -> TimeDelta {
+    TimeDelta::days(days.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use proptest::prelude::*;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::event::{AccountHeld, AccountReleased, Private};
+    use crate::ledger::account;
 
-    fn at(minute: i64) -> DateTime<Utc> {
-        // 2025-01-01, 00:00
-        DateTime::from_timestamp(1_735_689_600 + minute * 60, 0).expect("a time in range")
+    #[derive(Debug, Clone)]
+    enum Step {
+        Say(usize),
+        Wait(i64),
+        Pass,
+        Undo,
+        Hold(bool),
+        Settle(Option<RetentionPolicy>),
     }
 
-    fn id(name: usize) -> EventId {
-        EventId(Uuid::from_u128(name as u128))
+    /// Something that was said.
+    #[derive(Debug, Clone)]
+    struct Said {
+        position: Position,
+        kind: &'static str,
+        at: DateTime<Utc>,
+        /// An undo kept it, and nothing was settled since.
+        spared: bool,
+        gone: bool,
     }
 
-    fn without(snapshots: &[Aged], gone: &[EventId]) -> Vec<Aged> {
-        snapshots.iter().filter(|(id, _, _)| !gone.contains(id)).copied().collect()
+    /// An account and its log, as far as it matters here.
+    struct House {
+        account: Account,
+        default: RetentionPolicy,
+        now: DateTime<Utc>,
+        said: Vec<Said>,
     }
 
-    /// As one would say it: one is kept if no later one is in its span.
-    fn kept_naively(now: DateTime<Utc>, snapshots: &[Aged]) -> BTreeSet<EventId> {
-        let span = |taken_at: DateTime<Utc>, age: TimeDelta| match age.num_seconds() {
-            ..86_400 => None,
-            86_400..604_800 => Some(taken_at.format("%Y-%m-%d %H").to_string()),
-            604_800..2_592_000 => Some(taken_at.format("%Y-%m-%d").to_string()),
-            2_592_000.. => Some(taken_at.format("%G week %V").to_string()),
+    /// Events whose words go at once.
+    const PIECE: usize = 2;
+
+    impl House {
+        fn new(default: RetentionPolicy) -> Self {
+            let account = Account { registered: true, ..Account::default() };
+            Self { account, default, now: DateTime::UNIX_EPOCH, said: Vec::new() }
+        }
+
+        fn happen(&mut self, decided: Result<Vec<Event>, Refusal>) -> bool {
+            let events = decided.unwrap_or_default();
+            self.account = events.iter().fold(self.account.clone(), account::evolve);
+            !events.is_empty()
+        }
+
+        fn days_kept(&self, kind: &str) -> Option<u32> {
+            lifetime(policy(&self.account, &self.default), kind)
+        }
+
+        fn take(&mut self, step: Step) {
+            match step {
+                Step::Say(kind) => self.said.push(Said {
+                    position: Position(i64::try_from(self.said.len()).expect("few") + 1),
+                    kind: SAYING[kind],
+                    at: self.now,
+                    spared: false,
+                    gone: false,
+                }),
+                Step::Wait(hours) => self.now += TimeDelta::hours(hours),
+                Step::Pass => self.pass(),
+                Step::Undo => {
+                    let words = self.account.retention.notice.clone().map(|notice| notice.announced.words);
+                    let counts = pending(&self.account, &self.default).is_some();
+                    if self.happen(undo(&self.account, Requester::Subject)) && counts {
+                        for words in words.expect("it was undone") {
+                            for said in self.within(&words) {
+                                said.spared = true;
+                            }
+                        }
+                    }
+                }
+                Step::Hold(true) => drop(self.happen(Ok(vec![AccountHeld { reason: Private::Forgotten }.into()]))),
+                Step::Hold(false) => drop(self.happen(Ok(vec![AccountReleased { reason: Private::Forgotten }.into()]))),
+                Step::Settle(policy) => {
+                    if self.happen(configure(&self.account, policy)) {
+                        self.said.iter_mut().for_each(|said| said.spared = false);
+                    }
+                }
+            }
+        }
+
+        fn within<'a>(&'a mut self, words: &'a Lapsed) -> impl Iterator<Item = &'a mut Said> {
+            let Lapsed { kind, after, through, .. } = words;
+            self.said
+                .iter_mut()
+                .filter(move |said| said.kind == kind && (after.next()..=*through).contains(&said.position))
+        }
+
+        /// As a server does it.
+        fn pass(&mut self) {
+            loop {
+                if let Some(notice) = due_notice(&self.account, &self.default, self.now).cloned() {
+                    let left: Vec<Said> =
+                        self.said.iter().filter(|said| !said.gone && said.position > notice.through).cloned().collect();
+                    let told = |said: &&Said| {
+                        let words = &notice.announced.words;
+                        words.iter().any(|words| {
+                            words.kind == said.kind && (words.after.next()..=words.through).contains(&said.position)
+                        })
+                    };
+                    let piece: Vec<&Said> = left.iter().filter(told).take(PIECE).collect();
+                    let last = piece.last().map(|said| said.position).unwrap_or_default();
+                    let through = if piece.len() < PIECE { notice.last() } else { last };
+                    let told = |kind: &str| {
+                        notice.announced.words.iter().find(|told| told.kind == kind).map(|told| told.after)
+                    };
+                    let words = found(&piece, |kind| told(kind).unwrap_or_default().max(notice.through));
+                    assert!(self.happen(apply(&self.account, &self.default, (through, words), self.now)), "{notice:?}");
+                    for position in piece.iter().map(|said| said.position).collect::<Vec<_>>() {
+                        self.go(position, &notice);
+                    }
+                    continue;
+                }
+                let lapsing = lapsing(&self.account, &self.default, self.now);
+                let lapse = |said: &&Said| {
+                    !said.gone
+                        && lapsing.iter().any(|lapsing| {
+                            lapsing.kind == said.kind && said.position > lapsing.after && said.at <= lapsing.until
+                        })
+                };
+                let there: Vec<&Said> = self.said.iter().filter(lapse).collect();
+                let after =
+                    |kind: &str| lapsing.iter().find(|lapsing| lapsing.kind == kind).map(|lapsing| lapsing.after);
+                let words = found(&there, |kind| after(kind).unwrap_or_default());
+                if !self.happen(announce(&self.account, &self.default, words, self.now)) {
+                    return;
+                }
+            }
+        }
+
+        /// What must be so of whatever goes.
+        fn go(&mut self, position: Position, notice: &Notice) {
+            let index = usize::try_from(position.0 - 1).expect("few");
+            let Said { kind, at, spared, gone, .. } = self.said[index];
+            let kept = self.days_kept(kind).expect("nothing goes that is kept for ever");
+            assert!(self.now - at >= days(kept), "nothing goes before its time");
+            assert!(!self.account.held, "nothing goes while it is held");
+            assert!(!spared, "what was undone stays");
+            assert!(!gone, "and goes once");
+            assert!(notice.announced.due <= self.now, "and not before it is due");
+            self.said[index].gone = true;
+        }
+    }
+
+    fn found(said: &[&Said], after: impl Fn(&str) -> Position) -> Vec<Lapsed> {
+        let of = |kind: &&'static str| {
+            let said: Vec<_> = said.iter().filter(|said| said.kind == *kind).collect();
+            let (first, last) = (said.first()?, said.last()?);
+            let events = u64::try_from(said.len()).ok()?;
+            Some(Lapsed {
+                kind: (*kind).to_owned(),
+                after: after(kind),
+                through: last.position,
+                events,
+                parts: events,
+                bytes: events,
+                first: first.at,
+                last: last.at,
+            })
         };
-        let kept = |index: usize| {
-            let (_, taken_at, trigger) = snapshots[index];
-            let age = now - taken_at;
-            trigger == Trigger::Manual
-                || span(taken_at, age).is_none()
-                || !snapshots.iter().enumerate().any(|(other, (_, later, trigger))| {
-                    *trigger != Trigger::Manual
-                        && (*later, other) > (taken_at, index)
-                        && span(*later, age) == span(taken_at, age)
-                })
-        };
-        (0..snapshots.len()).filter(|index| kept(*index)).map(|index| snapshots[index].0).collect()
+        SAYING.iter().filter_map(of).collect()
     }
 
-    /// Snapshots over about two months, many of them close together.
-    fn snapshots() -> impl Strategy<Value = Vec<Aged>> {
-        let trigger = prop_oneof![4 => Just(Trigger::AutoHourly), 1 => Just(Trigger::Manual)];
-        let minute = prop_oneof![0..90_000_i64, 40_000..40_200_i64, (0..60_i64).prop_map(|day| day * 1_440)];
-        prop::collection::vec((minute, trigger), 0..120).prop_map(|drawn| {
-            drawn.into_iter().enumerate().map(|(name, (minute, trigger))| (id(name), at(minute), trigger)).collect()
-        })
+    fn policies() -> impl Strategy<Value = RetentionPolicy> {
+        let days = || prop_oneof![Just(None), (0..60_u32).prop_map(Some)];
+        let kinds = prop::collection::btree_map((0..3_usize).prop_map(|kind| SAYING[kind].to_owned()), days(), 0..3);
+        (days(), kinds, 0..10_u32).prop_map(|(words, kinds, undo)| RetentionPolicy { words, kinds, undo, ..KEPT })
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0..3_usize).prop_map(Step::Say),
+            4 => (0..24 * 20_i64).prop_map(Step::Wait),
+            4 => Just(Step::Pass),
+            1 => Just(Step::Undo),
+            1 => any::<bool>().prop_map(Step::Hold),
+            1 => prop::option::of(policies()).prop_map(Step::Settle),
+        ];
+        prop::collection::vec(step, 0..60)
     }
 
     proptest! {
         #[test]
-        fn one_is_kept_if_no_later_one_is_in_its_span(taken in snapshots(), now in 0..200_000_i64) {
-            let gone = thinned(&Retention::default(), at(now), &taken);
-            let kept: BTreeSet<_> = without(&taken, &gone).into_iter().map(|(id, _, _)| id).collect();
-            prop_assert_eq!(kept, kept_naively(at(now), &taken));
-        }
-
-        #[test]
-        fn thinning_twice_is_thinning_once(taken in snapshots(), now in 0..200_000_i64) {
-            let gone = thinned(&Retention::default(), at(now), &taken);
-            let again = thinned(&Retention::default(), at(now), &without(&taken, &gone));
-            prop_assert_eq!(again, Vec::<EventId>::new());
-        }
-
-        /// However often it was thinned on the way, and whatever was taken meanwhile, what is left in the end is the same.
-        #[test]
-        fn thinning_as_time_passes_ends_as_thinning_at_the_end(
-            taken in snapshots(),
-            steps in prop::collection::btree_set(0..200_000_i64, 1..12),
-        ) {
-            let retention = Retention::default();
-            let (mut kept, mut before) = (Vec::new(), i64::MIN);
-            let mut coming = taken.clone();
-            coming.sort_by_key(|(_, taken_at, _)| *taken_at);
-            for step in &steps {
-                let meanwhile = coming.iter().filter(|(_, taken_at, _)| {
-                    *taken_at <= at(*step) && (before == i64::MIN || *taken_at > at(before))
-                });
-                kept.extend(meanwhile.copied());
-                kept = without(&kept, &thinned(&retention, at(*step), &kept));
-                before = *step;
+        fn nothing_goes_before_its_time_unannounced_held_or_spared(default in policies(), steps in steps()) {
+            let mut house = House::new(default);
+            for step in steps {
+                house.take(step);
             }
-            let end = at(before);
-            let all: Vec<_> = coming.into_iter().filter(|(_, taken_at, _)| *taken_at <= end).collect();
-            prop_assert_eq!(kept, without(&all, &thinned(&retention, end, &all)));
         }
 
-        /// What was let go of is never missed: had it been kept until later, it would go then.
+        /// Looked at daily and left alone, all goes: a window after its time, or two where it was said after a notice.
         #[test]
-        fn what_is_let_go_of_stays_gone(taken in snapshots(), now in 0..200_000_i64, more in 0..200_000_i64) {
-            let retention = Retention::default();
-            let gone = thinned(&retention, at(now), &taken);
-            let later: BTreeSet<_> = thinned(&retention, at(now + more), &taken).into_iter().collect();
-            prop_assert!(gone.iter().all(|id| later.contains(id)));
+        fn what_nobody_keeps_goes(default in policies(), steps in steps()) {
+            let mut house = House::new(default);
+            for step in steps {
+                house.take(step);
+            }
+            house.take(Step::Hold(false));
+            house.take(Step::Settle(Some(RetentionPolicy { words: Some(30), undo: 5, ..KEPT })));
+            for _ in 0..30 + 2 * 5 + 2 {
+                house.take(Step::Pass);
+                house.take(Step::Wait(24));
+            }
+            let kept: Vec<_> = house.said.iter().filter(|said| !said.gone && !said.spared).collect();
+            prop_assert!(kept.is_empty(), "{kept:?}");
         }
     }
 
     #[test]
-    fn a_year_of_hours_leaves_a_day_of_hours_a_week_of_hours_a_month_of_days_and_the_weeks_before() {
-        let (retention, mut kept) = (Retention::default(), Vec::new());
-        for hour in 0..365 * 24 {
-            kept.push((id(hour), at(i64::try_from(hour).expect("few") * 60), Trigger::AutoHourly));
-            let now = at(i64::try_from(hour + 1).expect("few") * 60);
-            kept = without(&kept, &thinned(&retention, now, &kept));
-        }
-        // At 2026-01-01, 00:00, a Thursday.
-        let now = at(365 * 1_440);
-        let aged = |from: TimeDelta, to: TimeDelta| {
-            kept.iter().filter(|(_, taken_at, _)| (from..to).contains(&(now - *taken_at))).count()
-        };
-        let (day, week, month) = (retention.all, retention.hourly, retention.daily);
-        assert_eq!(aged(TimeDelta::zero(), day), 23, "hours of age 1 to 23");
-        assert_eq!(aged(day, week), 144, "hours of age 24 to 167");
-        assert_eq!(aged(week, month), 23, "the days from 24 back to 2 December");
-        assert_eq!(aged(month, TimeDelta::days(400)), 48, "the weeks that begin from 24 November back to 30 December");
-        let manual = [(id(1), at(0), Trigger::Manual), (id(2), at(1), Trigger::Manual)];
-        assert!(thinned(&retention, now, &manual).is_empty());
-        assert_eq!(thinned(&Retention { manual: false, ..retention }, now, &manual), [id(1)]);
+    fn a_policy_that_cannot_be_kept_to_is_refused() {
+        let account = Account { registered: true, ..Account::default() };
+        let settle = |policy| configure(&account, Some(policy));
+        assert_eq!(settle(RetentionPolicy { facts: Some(1), ..KEPT }), Err(Refusal::KeptForEver));
+        let kinds = || [("message.hidden".to_owned(), Some(1))].into();
+        assert!(matches!(settle(RetentionPolicy { kinds: kinds(), ..KEPT }), Err(Refusal::SaysNothing { .. })));
+        assert!(matches!(settle(RetentionPolicy { words: Some(40_000), ..KEPT }), Err(Refusal::TooLong { .. })));
+        assert_eq!(configure(&account, None), Ok(Vec::new()));
+        assert_eq!(configure(&Account::default(), None), Err(Refusal::NoAccount));
     }
 }

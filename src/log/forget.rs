@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sqlx::types::Json;
 use sqlx::{Error, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{Log, Recorded};
-use crate::event::{EventId, OwnerId, Position, StreamId, Version};
+use crate::event::{EventId, Lapsed, OwnerId, Position, StreamId, Version};
 
 /// How many words somebody said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,16 +25,31 @@ pub(super) struct Erasures {
     /// Up to this version.
     streams: HashMap<(OwnerId, StreamId), Version>,
     messages: HashSet<(OwnerId, EventId)>,
+    /// Behind one position and up to another.
+    lapsed: HashMap<(OwnerId, String), Vec<(Position, Position)>>,
 }
 
+/// Owner, stream and version of such an event, its kind, and what it took: a message, or kinds in ranges.
+type Erasure = (Uuid, Uuid, i32, String, Option<Uuid>, Option<Json<Vec<Lapsed>>>);
+
 impl Erasures {
-    /// To be read behind the words that may lack: they go in the transaction of the event that says so, or later.
-    pub(super) async fn read(pool: &PgPool) -> Result<Self, Error> {
-        let rows: Vec<(Uuid, Uuid, i32, String, Option<Uuid>)> =
-            sqlx::query_as(include_str!("sql/erasures.sql")).fetch_all(pool).await?;
+    /// Those of some owners. To be read behind the words that may lack: they go in the transaction of the event that says so,
+    /// or later.
+    pub(super) async fn read(owners: HashSet<OwnerId>, pool: &PgPool) -> Result<Self, Error> {
+        if owners.is_empty() {
+            return Ok(Self::default());
+        }
+        let owners: Vec<Uuid> = owners.into_iter().map(|owner| owner.0).collect();
+        let rows: Vec<Erasure> = sqlx::query_as(include_str!("sql/erasures.sql")).bind(owners).fetch_all(pool).await?;
         let mut erasures = Self::default();
-        for (owner, stream, version, kind, message) in rows {
+        for (owner, stream, version, kind, message, lapsed) in rows {
             let (owner, version) = (OwnerId(owner), Version(version));
+            if let Some(Json(lapsed)) = lapsed {
+                for Lapsed { kind, after, through, .. } in lapsed {
+                    erasures.lapsed.entry((owner, kind)).or_default().push((after, through));
+                }
+                continue;
+            }
             match (kind.as_str(), message) {
                 ("account.forget_started", _) => drop(erasures.owners.insert(owner)),
                 (_, Some(message)) => drop(erasures.messages.insert((owner, EventId(message)))),
@@ -50,10 +66,13 @@ impl Erasures {
         let fact = &event.fact;
         // Reasons to hold or to read an account are the ledger's own words.
         let owners = !["account.held", "account.released", "account.read"].contains(&fact.kind.as_str());
+        let at = event.position;
+        let within = |ranges: &Vec<_>| ranges.iter().any(|(after, through)| *after < at && at <= *through);
         let rated = (fact.kind == "message.rated").then(|| fact.body["message"].as_str()?.parse().ok()).flatten();
         owners && self.owners.contains(&fact.owner)
             || self.streams.get(&(fact.owner, fact.stream)).is_some_and(|until| event.version < *until)
             || self.messages.contains(&(fact.owner, rated.map_or(fact.id, EventId)))
+            || fact.stream.0 != fact.owner.0 && self.lapsed.get(&(fact.owner, fact.kind.clone())).is_some_and(within)
     }
 }
 

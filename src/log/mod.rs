@@ -11,6 +11,7 @@ mod exports;
 mod forget;
 mod lane;
 pub mod read;
+mod retention;
 pub mod tail;
 pub mod tree;
 pub mod verify;
@@ -24,6 +25,7 @@ pub use append::{Answer, Append, AppendError, Appended, Expected, NewEvent, Targ
 pub use appender::Limits;
 pub use digest::Hash;
 pub use forget::erased;
+pub use retention::Span;
 pub use tail::{Batch, Live};
 
 use crate::event::{

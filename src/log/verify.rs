@@ -207,16 +207,21 @@ async fn piece(
         let owner = OwnerId(row.try_get("owner_id")?);
         words.entry(row.try_get("position")?).or_default().push((owner, read::sealed(row).map(|(_, sealed)| sealed)));
     }
-    let erasures = Erasures::read(pool).await?;
-    let mut events = Vec::with_capacity(rows.len());
+    let mut read = Vec::with_capacity(rows.len());
     for row in &rows {
         let position = Position(row.try_get("position")?);
-        let words = words.remove(&position.0).unwrap_or_default();
-        events.push(match read::recorded(row) {
-            Ok(event) => check(&event, origin, history_at(histories, position), words, &erasures),
-            Err(error) => unreadable(position, &error),
-        });
+        read.push((position, read::recorded(row), words.remove(&position.0).unwrap_or_default()));
     }
+    let lacking = read.iter().filter_map(|(_, event, words)| {
+        let fact = &event.as_ref().ok()?.fact;
+        (digest::words_parts(&fact.words_digest).count() != words.len()).then_some(fact.owner)
+    });
+    let erasures = Erasures::read(lacking.collect(), pool).await?;
+    let events = read.into_iter().map(|(position, event, words)| match event {
+        Ok(event) => check(&event, origin, history_at(histories, position), words, &erasures),
+        Err(error) => unreadable(position, &error),
+    });
+    let events = events.collect();
     Ok(Piece { after: Position(after), to: Position(to), events })
 }
 

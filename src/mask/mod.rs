@@ -65,6 +65,18 @@ impl Masker {
         Self { detector, known: HashMap::new(), legend: Vec::new(), counts: BTreeMap::new() }
     }
 
+    /// Goes on from the legend of what was masked before.
+    #[must_use]
+    pub fn resumed(detector: Detector, legend: Vec<Masked>) -> Self {
+        let mut masker = Self::new(detector);
+        for (nth, masked) in legend.iter().enumerate() {
+            masker.known.insert(masked.original.clone(), nth);
+            *masker.counts.entry(masked.kind).or_default() += 1;
+        }
+        masker.legend = legend;
+        masker
+    }
+
     /// `text` with placeholders in the place of what is personal.
     pub fn mask(&mut self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());

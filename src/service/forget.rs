@@ -11,6 +11,7 @@
 //!
 //! Between `started` and `forgotten` every step is done again by whoever takes it up: each finds out what is left.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ use crate::projection::sweep;
 const EVERY: Duration = Duration::from_secs(30);
 const PAGE: usize = 1_000;
 
-/// Why somebody is not forgotten, or not yet.
+/// Why something is not forgotten, or not yet.
 #[derive(Debug, thiserror::Error)]
 pub enum ForgetError {
     #[error(transparent)]
@@ -208,16 +209,23 @@ impl Service {
         Ok(self.account(owner).await?.held)
     }
 
-    /// Sweeps out of views what was taken away of conversations.
+    /// Sweeps out of views what was taken away of conversations: all of an owner's at once, for each sweep writes files anew.
     pub(super) async fn sweep_rest(&self) -> Result<(), Trouble> {
         loop {
-            let rest = self.log.unswept().await?;
+            let mut rest: BTreeMap<OwnerId, (Vec<Position>, Vec<Position>)> = BTreeMap::new();
+            for (because, owner, mut said) in self.log.unswept().await? {
+                let (events, all) = rest.entry(owner).or_default();
+                events.push(because);
+                all.append(&mut said);
+            }
             if rest.is_empty() {
                 return Ok(());
             }
-            for (because, owner, said) in rest {
+            for (owner, (events, said)) in rest {
                 sweep::sweep(owner, Some(&said), &self.pool).await?;
-                self.log.swept(because).await?;
+                for because in events {
+                    self.log.swept(because).await?;
+                }
             }
         }
     }
@@ -285,7 +293,7 @@ impl Service {
 
     /// Has something happen to an account, as `actor` asked; none when it was so already. Its words, if there are any, are
     /// the ledger's own.
-    async fn decide_account(
+    pub(super) async fn decide_account(
         &self,
         account: AccountId,
         actor: AccountId,

@@ -19,6 +19,7 @@ pub mod publish;
 mod read;
 mod receipt;
 mod replay;
+mod retention;
 mod seal;
 mod search;
 mod skip;
@@ -51,6 +52,7 @@ pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
 pub use receipt::{Receipts, receipt_text};
 pub use replay::{PAUSE_MAX, Replay, Speed};
+pub use retention::{Kept, Retained};
 pub use search::{After, Hit, Hits, Indexed, Search};
 pub use skip::SkipError;
 pub use snapshot::ConfigureError;
@@ -61,7 +63,8 @@ pub use watch::Watched;
 
 use crate::account::Accounts;
 use crate::clock::Clock;
-use crate::event::{AccountId, OwnerId, Position, Unreadable};
+use crate::event::{AccountId, OwnerId, Position, RetentionPolicy, Unreadable};
+use crate::ledger::retention::KEPT;
 use crate::log::{AppendError, Log};
 use crate::projection::{Behind, Engine};
 use crate::vault::{OpenError, Vault, VaultError};
@@ -102,6 +105,8 @@ pub struct Service {
     orders: Arc<Semaphore>,
     receipts: Receipts,
     exports: Exports,
+    /// Where an account settled nothing.
+    retention: Arc<RetentionPolicy>,
     /// The last position acknowledged to each account, which its next read must not miss.
     acknowledged: Cache<AccountId, Position>,
 }
@@ -149,6 +154,7 @@ impl Service {
             orders: Arc::new(Semaphore::new(ORDERS_MAX)),
             receipts: Receipts::default(),
             exports: Exports::default(),
+            retention: Arc::new(KEPT),
             acknowledged: Cache::new(ACKNOWLEDGED_MAX),
         }
     }

@@ -25,6 +25,21 @@ pub struct Overseen {
     pub accounts: usize,
 }
 
+/// Why somebody does not get to read.
+#[derive(Debug, thiserror::Error)]
+pub enum EnterError {
+    #[error("the token is none of this ledger's, or was revoked")]
+    NoToken,
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+impl From<Trouble> for EnterError {
+    fn from(trouble: Trouble) -> Self {
+        Self::Change(trouble.into())
+    }
+}
+
 impl Service {
     /// Says to `account` that somebody else reads what is its own. It must be said before anything is shown.
     ///
@@ -40,6 +55,26 @@ impl Service {
         let (key, _) = self.own_key().await?;
         let read = |state: &_| account::read(state, what, conversation, reason.map(str::to_owned));
         self.change_account(account, self.itself().into(), &key, read).await.map(drop)
+    }
+
+    /// Has it recorded that what is `owner`'s is read, unless it is the owner's own `token` by which it is.
+    ///
+    /// # Errors
+    /// As [`Service::record_read`], or if the token is none.
+    pub async fn enter(
+        &self,
+        owner: Actor,
+        token: Option<&str>,
+        what: Reading,
+        conversation: Option<ConversationId>,
+        reason: Option<&str>,
+    ) -> Result<(), EnterError> {
+        if let Some(token) = token
+            && self.authenticate(token.trim()).await?.ok_or(EnterError::NoToken)? == owner
+        {
+            return Ok(());
+        }
+        Ok(self.record_read(owner.account, what, conversation, reason).await?)
     }
 
     /// Who else read what is the actor's, the newest first: the first `limit` before the position `before`.

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::DateTime;
 use convoledger::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
     AccountRegistered, AccountReleased, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber,
     BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
     ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
     ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
-    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, FileAction, FileChange, KINDS, MaskingConfigured,
-    MessageAppended, MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden,
-    Modality, ModelSwitched, Origin, Part, PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating,
-    Reading, Removed, Requester, Role, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
-    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
+    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, ExportExpired, ExportFetched, ExportMade,
+    ExportRequested, FileAction, FileChange, KINDS, Lapsed, MaskingConfigured, MessageAppended, MessageForgotten,
+    MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part,
+    PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating, Reading, Removed, Requester,
+    RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy, RetentionUndone, Role, SAYING, Segment,
+    SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated, Token, Trigger,
+    Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -109,11 +112,44 @@ fn examples() -> Vec<Event> {
             reason: Private::Known(Some("a complaint".into())),
         }
         .into(),
+        ExportRequested { id: MESSAGE.into(), masked: true }.into(),
+        ExportMade {
+            export: MESSAGE.into(),
+            size: 120,
+            bytes: 4_096,
+            sha256: "ab".repeat(32),
+            expires: "2026-12-01T12:00:00Z".parse().expect("a time"),
+        }
+        .into(),
+        ExportFetched { export: MESSAGE.into() }.into(),
+        ExportExpired { export: MESSAGE.into() }.into(),
         MessageForgotten { message: MESSAGE, at: AT }.into(),
         ConversationForgotten {}.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
+        RetentionConfigured { policy: Some(lifetimes()) }.into(),
+        RetentionAnnounced { due: DateTime::UNIX_EPOCH, policy: lifetimes(), words: vec![lapsed()] }.into(),
+        RetentionUndone { announced: Version(4), by: Requester::Subject }.into(),
+        RetentionApplied { announced: Version(4), through: Position(9), words: vec![lapsed()] }.into(),
     ]
+}
+
+fn lifetimes() -> RetentionPolicy {
+    let kinds = [("conversation.titled".into(), None), ("message.appended".into(), Some(30))].into();
+    RetentionPolicy { words: Some(365), kinds, facts: Some(3_650), money: Some(4_000), undo: 7 }
+}
+
+fn lapsed() -> Lapsed {
+    Lapsed {
+        kind: "message.appended".into(),
+        after: Position(2),
+        through: Position(9),
+        events: 3,
+        parts: 4,
+        bytes: 512,
+        first: DateTime::UNIX_EPOCH,
+        last: DateTime::UNIX_EPOCH,
+    }
 }
 
 fn message() -> Event {
@@ -219,6 +255,7 @@ fn others() -> Vec<(&'static str, Event)> {
         ("conversation.started.v1.from", begun.into()),
         ("snapshot.taken.v1.automatic", automatic.into()),
         ("account.read.v1.unreasoned", read.into()),
+        ("retention.configured.v1.default", RetentionConfigured { policy: None }.into()),
         ("conversation.restored.v1.little", ConversationRestored { to: Version(7), ..Default::default() }.into()),
     ]
 }
@@ -252,6 +289,19 @@ fn every_event_is_written_as_its_golden_file_says() {
         let golden = fs::read_to_string(&path).expect("golden files are text");
         assert_eq!(written, golden, "{} may not change: give the event another version", path.display());
     }
+}
+
+#[test]
+fn whatever_says_something_in_a_conversation_can_have_a_lifetime() {
+    let says = |event: &Event| !event.words().is_empty();
+    // The address and the reasons to hold an account, names that are masked, and reasons to skip an event of a view.
+    let elsewhere = |event: &Event| ["account.", "masking.", "projection."].iter().any(|kind| event.kind().starts_with(kind));
+    let mut saying: Vec<_> =
+        examples().iter().filter(|event| says(event) && !elsewhere(event)).map(Event::kind).collect();
+    let mut known = SAYING.to_vec();
+    saying.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(saying, known);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod projection;
 mod proof;
 mod rebuild;
 mod replay;
+mod retention;
 mod rules;
 mod search;
 mod service;

@@ -5,6 +5,7 @@ use async_graphql::{Context, ID, Object, Result};
 use super::asker::{Asker, trouble};
 use super::id::Name;
 use super::masking::{self, Masking};
+use super::retention::Retention;
 use crate::event::AccountId;
 use crate::service::Actor;
 
@@ -32,5 +33,11 @@ impl Account {
     async fn masking(&self, context: &Context<'_>) -> Result<Option<Masking>> {
         let asker = Asker::of(context);
         if asker.may_see(self.0.into()) { masking::read(&asker).await.map(Some) } else { Ok(None) }
+    }
+
+    /// How long its words are kept: told to itself alone.
+    async fn retention(&self, context: &Context<'_>) -> Result<Option<Retention>> {
+        let asker = Asker::of(context);
+        if asker.may_see(self.0.into()) { Retention::of(&asker).await.map(Some) } else { Ok(None) }
     }
 }

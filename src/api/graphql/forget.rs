@@ -129,7 +129,7 @@ impl ForgetMutation {
     }
 }
 
-fn failed(error: ForgetError) -> async_graphql::Error {
+pub fn failed(error: ForgetError) -> async_graphql::Error {
     match error {
         ForgetError::Trouble(error) => trouble(&error),
         ForgetError::Overtaken => trouble(&Trouble::Busy { retry_after_s: 1 }),

@@ -38,6 +38,7 @@ mod proof;
 mod query;
 mod question;
 mod reads;
+mod retention;
 mod scalar;
 pub mod schema;
 mod search;

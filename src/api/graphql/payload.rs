@@ -187,8 +187,10 @@ pub enum RefusalReason {
     /// Another command has this `clientMutationId`.
     NameReused,
     IdTaken,
-    /// The account is being forgotten, or was.
+    /// The account is being forgotten, or was; or what is asked for is gone.
     Forgotten,
+    /// Facts and money, which cannot be given a lifetime as yet.
+    KeptForEver,
     /// The account is held by law: nothing of it goes.
     Held,
 }
@@ -213,8 +215,11 @@ impl RefusalReason {
             Reason::Forgotten => Self::Forgotten,
             Reason::NoRun => Self::NoRun,
             Reason::Rule(refusal) => match refusal {
-                Refusal::NotStarted | Refusal::NoAccount | Refusal::NotDue => Self::NotFound,
-                Refusal::Forgetting | Refusal::Closed | Refusal::Begun => Self::Forgotten,
+                Refusal::NotStarted | Refusal::NoAccount | Refusal::NotDue | Refusal::SaysNothing { .. } => {
+                    Self::NotFound
+                }
+                Refusal::Forgetting | Refusal::Closed | Refusal::Begun | Refusal::Going => Self::Forgotten,
+                Refusal::KeptForEver => Self::KeptForEver,
                 Refusal::Held => Self::Held,
                 Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
                 Refusal::Archived => Self::Archived,

@@ -16,6 +16,7 @@ use super::loader::Loader;
 use super::masking::MaskingMutation;
 use super::mutation::Mutation;
 use super::query::Query;
+use super::retention::RetentionMutation;
 use super::subscription::Subscription;
 use crate::service::{Actor, Service};
 
@@ -24,7 +25,7 @@ pub type Ledger = Schema<Query, Mutations, Subscription>;
 /// All that changes anything.
 #[derive(MergedObject)]
 #[graphql(name = "Mutation")]
-pub struct Mutations(Mutation, ForgetMutation, MaskingMutation, ExportMutation);
+pub struct Mutations(Mutation, ForgetMutation, MaskingMutation, RetentionMutation, ExportMutation);
 
 /// The schema in the words that clients read: printed, committed and compared by a test.
 pub fn printed() -> String {
@@ -57,7 +58,7 @@ pub fn gate(service: Service, shutdown: CancellationToken) -> Arc<Gate<Ledger, A
 fn builder() -> SchemaBuilder<Query, Mutations, Subscription> {
     limits::apply(Schema::build(
         Query,
-        Mutations(Mutation, ForgetMutation, MaskingMutation, ExportMutation),
+        Mutations(Mutation, ForgetMutation, MaskingMutation, RetentionMutation, ExportMutation),
         Subscription,
     ))
 }

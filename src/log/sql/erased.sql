@@ -2,7 +2,7 @@
 SELECT coalesce((
     SELECT e.position FROM event AS e
     WHERE e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-            'message.forgotten', 'conversation.forgotten')
-      AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten')
+            'message.forgotten', 'conversation.forgotten', 'retention.applied')
+      AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten', 'retention.applied')
     ORDER BY e.position DESC LIMIT 1
 ), 0)

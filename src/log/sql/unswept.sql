@@ -8,6 +8,8 @@ SELECT u.position, u.owner_id, ARRAY(
       AND e.words_digest IS NOT NULL
       AND (said.kind = 'conversation.forgotten'
         OR e.kind = 'message.rated' AND e.body ->> 'message' = said.body ->> 'message')
+    UNION ALL
+    SELECT unnest(lapsed(u.position)) WHERE said.kind = 'retention.applied'
 ) AS positions
 FROM unswept AS u
 CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE e.position = u.position LIMIT 1) AS said

@@ -5,7 +5,7 @@
 //! and whoever finds two of one export (servers that share no directory) keeps the one that was said to be made.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Notify;
 
-use super::{ExportError, Wanted, blocking};
+use super::{ExportError, Wanted, blocking, legend_of};
 use crate::archive::manifest::Of;
 use crate::archive::work::{Cover, Work};
 use crate::event::{
@@ -170,18 +170,41 @@ impl Service {
         let Some((made, path)) = found.and_then(|export| export.made).zip(self.exports.file(actor.account, id)) else {
             return Ok(None);
         };
-        let mut file = match File::open(&path) {
+        let Some((content, key)) = self.unsealed(actor, &path).await? else { return Ok(None) };
+        if from_its_beginning {
+            let fetched = |state: &_| export::fetched(state, id);
+            self.change_account(actor.account, actor.account, &key, fetched).await.map_err(closed)?;
+        }
+        Ok(Some(Fetched { content, made }))
+    }
+
+    /// What the placeholders of a masked export stand for, as JSON; none when there is no such export here.
+    pub async fn fetch_legend(&self, actor: Actor, id: EventId) -> Result<Option<Vec<u8>>, ExportError> {
+        let found = self.exports(actor).await?.into_iter().find(|export| export.id == id && !export.expired);
+        let Some(path) = found.and_then(|_| self.exports.file(actor.account, id)) else { return Ok(None) };
+        let Some((mut content, _)) = self.unsealed(actor, &legend_of(&path)).await? else { return Ok(None) };
+        let read = move || {
+            let mut legend = Vec::new();
+            content.read_to_end(&mut legend)?;
+            Ok(legend)
+        };
+        blocking(read).await.map(Some)
+    }
+
+    /// A file under the actor's key, and the key; none when it is not there.
+    async fn unsealed(
+        &self,
+        actor: Actor,
+        path: &Path,
+    ) -> Result<Option<(Opener<File>, Arc<SubjectKey>)>, ExportError> {
+        let mut file = match File::open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let wanted = (actor.owner().into(), file::generation(&mut file)?);
         let keys = self.vault.keys(&[wanted]).await.map_err(Trouble::from)?;
         let Some(Private::Known(key)) = keys.get(&wanted) else { return Err(ExportError::Closed) };
-        if from_its_beginning {
-            let fetched = |state: &_| export::fetched(state, id);
-            self.change_account(actor.account, actor.account, key, fetched).await.map_err(closed)?;
-        }
-        Ok(Some(Fetched { content: Opener::new(file, key)?, made }))
+        Ok(Some((Opener::new(file, key)?, Arc::clone(key))))
     }
 
     /// Whether nothing is handed out of an account any more.
@@ -241,6 +264,7 @@ impl Service {
 
     async fn expire(&self, account: AccountId, id: EventId) -> Result<(), ExportError> {
         if let Some(path) = self.exports.file(account, id) {
+            gone(fs::remove_file(legend_of(&path)))?;
             gone(fs::remove_file(path))?;
         }
         let Private::Known(key) = self.vault.current(OwnerId::from(account).into()).await.map_err(Trouble::from)?

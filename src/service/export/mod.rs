@@ -11,7 +11,7 @@ mod handout;
 mod readme;
 mod veil;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -225,17 +225,26 @@ impl Making<'_> {
         let mut number = made.len();
         let first = if self.account().is_some() { Stage::Account } else { Stage::Events { after, file: 1 } };
         let mut stage = made.into_iter().last().map_or(first, |unit| unit.next);
-        let mut veil = Veil::new(self.plan.masked);
+        let mut veil = self.veil().await?;
         while stage != Stage::Pack {
             self.is_open().await?;
             let unit = self.work.begin(number)?;
             let (unit, came_to) = self.unit(unit, stage, &mut veil, &mut told).await?;
             counts.add(&came_to.counts);
             stage = came_to.next.clone();
+            veil.keep(self.work)?;
             blocking(move || unit.finish(&came_to)).await?;
             number += 1;
         }
         Ok(counts)
+    }
+
+    async fn veil(&self) -> Result<Veil, ExportError> {
+        let Some(account) = self.account().filter(|_| self.plan.masked) else { return Ok(Veil::open()) };
+        let legend = self.work.legend()?;
+        let legend =
+            if legend.is_empty() { Vec::new() } else { serde_json::from_slice(&legend).map_err(io::Error::from)? };
+        Ok(Veil::drawn(self.service.detector(Actor { account }).await?, legend))
     }
 
     async fn unit(
@@ -375,6 +384,7 @@ impl Making<'_> {
             return Err(closed);
         }
         fs::rename(&new, &to)?;
+        self.work.move_legend(&legend_of(&to))?;
         self.work.remove()?;
         Ok(exported)
     }
@@ -404,6 +414,12 @@ impl Making<'_> {
             sums: String::new(),
         }
     }
+}
+
+/// Where the legend of a masked archive stands: beside it, never in it.
+#[must_use]
+pub fn legend_of(archive: &Path) -> PathBuf {
+    archive.with_extension("legend.json")
 }
 
 /// A line of JSON.

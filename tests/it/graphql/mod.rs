@@ -5,6 +5,7 @@ mod compare;
 mod flow;
 mod isolation;
 mod replay;
+mod retention;
 mod schema;
 mod search;
 mod travel;

@@ -5,7 +5,7 @@ use convoledger::event::{
     BranchNumber, ConversationId, Depth, Elsewhere, Event, EventId, MessageId, Place, Position, Role, Segment,
     SnapshotPolicy, Trigger, Usage, Version,
 };
-use convoledger::ledger::retention::Retention;
+use convoledger::ledger::thinning::Thinning;
 use convoledger::ledger::{Act, AppendMessage, Below, CreateBranch, Refusal, Start, TakeSnapshot};
 use convoledger::random;
 use convoledger::service::{Actor, Outcome, Reason, Run, Service};
@@ -142,14 +142,14 @@ async fn snapshots_are_found_and_thinned_out() {
     }
     let found = service.snapshot(ann, ids[1]).await.expect("an answer");
     assert_eq!(found, Some((conversation, Version(2))));
-    let touched = async |retention: &Retention| {
+    let touched = async |thinning: &Thinning| {
         stand.folded(ann).await;
-        let page = service.thinnable(retention, Default::default()).await.expect("an answer");
+        let page = service.thinnable(thinning, Default::default()).await.expect("an answer");
         page.map(|(touched, _)| touched).unwrap_or_default()
     };
-    assert_eq!(touched(&Retention::default()).await, [], "what was taken by hand is kept");
+    assert_eq!(touched(&Thinning::default()).await, [], "what was taken by hand is kept");
     let zero = TimeDelta::zero();
-    let none = Retention { all: zero, hourly: zero, daily: zero, manual: false };
+    let none = Thinning { all: zero, hourly: zero, daily: zero, manual: false };
     let mut would = touched(&none).await;
     let gone = would.pop().expect("one conversation");
     assert_eq!((would.len(), gone.conversation, gone.kept, gone.gone.clone()), (0, conversation, 1, vec![ids[0]]));

@@ -25,12 +25,17 @@ pub struct Stand {
 impl Stand {
     pub async fn new() -> Self {
         let (database, keys) = (fresh().await, TempDir::new().expect("a directory"));
-        Self { service: server(&database, &keys).await, database, keys }
+        Self { service: server(&database, &keys, Clock::system()).await, database, keys }
     }
 
     /// Another server on the same database and keys.
     pub async fn beside(&self) -> Service {
-        server(&self.database, &self.keys).await
+        server(&self.database, &self.keys, Clock::system()).await
+    }
+
+    /// Another server, whose clock shows what it is told.
+    pub async fn beside_at(&self, clock: Clock) -> Service {
+        server(&self.database, &self.keys, clock).await
     }
 
     /// A registered account.
@@ -57,13 +62,13 @@ impl Stand {
     }
 }
 
-async fn server(database: &TestDatabase, keys: &TempDir) -> Service {
+async fn server(database: &TestDatabase, keys: &TempDir, clock: Clock) -> Service {
     let pool = database.pool(10);
     let log = Log::open(pool.clone(), database.pool(3), Limits::default()).await.expect("the log opens");
     let store = KeyStore::new(keys.path().join("keys"), None).expect("a store");
     let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await.expect("the vault opens");
     let engine = Engine::start(pool.clone(), BUILT_IN, &log.tail().head(), &opener(&log, &vault));
-    Service::new(pool, log, vault, engine, Clock::system())
+    Service::new(pool, log, vault, engine, clock)
 }
 
 /// What opens words for the folds of a server.

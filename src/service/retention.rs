@@ -1,0 +1,261 @@
+//! Retention: words go when their time is over. Like forgetting it is a process that the log tells the state of.
+//!
+//! ```text
+//! announced   what goes, and when: the notice, which can be undone until then
+//! applied     the sealed words up to a position are gone                            one transaction, as often as it takes
+//! swept       views hold none of them, in no file
+//! ```
+//!
+//! It may be killed anywhere: the next pass, of any server, finds out what is left.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::forget::ForgetError;
+use super::{Service, Trouble};
+use crate::event::{AccountId, Lapsed, OwnerId, Position, Requester, RetentionPolicy};
+use crate::ledger::account::{Account, Forgetting};
+use crate::ledger::retention::{self, Lapsing, Notice};
+use crate::log::Span;
+use crate::view::moment;
+
+/// Events whose words go at once. Whoever appends waits meanwhile.
+const PIECE: i64 = 2_000;
+/// Accounts in one read.
+const PAGE: i64 = 500;
+/// How often a server looks, and how soon after it has started: not amid everything else.
+const EVERY: Duration = Duration::from_hours(1);
+const FIRST: Duration = Duration::from_mins(5);
+
+/// How long an account's words are kept, and what is announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub policy: RetentionPolicy,
+    /// Whether the account settled it; if not, it is the server's.
+    pub own: bool,
+    pub held: bool,
+    pub notice: Option<Notice>,
+}
+
+/// What a pass does to an account, or would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retained {
+    pub account: AccountId,
+    /// By law: nothing goes.
+    pub held: bool,
+    /// What is announced, and when it is due.
+    pub announced: Vec<Lapsed>,
+    pub due: Option<DateTime<Utc>>,
+    /// What went, or would go now.
+    pub gone: Vec<Lapsed>,
+}
+
+impl Service {
+    /// Where an account settled nothing, words are kept by this.
+    #[must_use]
+    pub fn with_retention(mut self, default: RetentionPolicy) -> Self {
+        self.retention = default.into();
+        self
+    }
+
+    /// How long an account's words are kept.
+    pub async fn kept(&self, account: AccountId) -> Result<Kept, Trouble> {
+        let state = self.account(account.into()).await?;
+        Ok(Kept {
+            policy: retention::policy(&state, &self.retention).clone(),
+            own: state.retention.policy.is_some(),
+            held: state.held,
+            notice: retention::pending(&state, &self.retention).cloned(),
+        })
+    }
+
+    /// Settles how long an account's words are kept; none: as the server says. False when it was so already.
+    pub async fn configure_retention(
+        &self,
+        account: AccountId,
+        policy: Option<RetentionPolicy>,
+        by: Requester,
+    ) -> Result<bool, ForgetError> {
+        let configured = self.decide_account(account, self.asker(account, by), |state| {
+            retention::configure(state, policy.clone()) //
+        });
+        Ok(configured.await?.is_some())
+    }
+
+    /// Takes back what is announced; false when nothing is.
+    pub async fn undo_retention(&self, account: AccountId, by: Requester) -> Result<bool, ForgetError> {
+        let undone = self.decide_account(account, self.asker(account, by), |state| retention::undo(state, by));
+        Ok(undone.await?.is_some())
+    }
+
+    /// What [`retain`](Self::retain) would do. Changes nothing.
+    pub async fn would_retain(&self, account: AccountId) -> Result<Retained, Trouble> {
+        let (state, now) = (self.account(account.into()).await?, self.clock.now());
+        let mut retained = Retained::nothing(&state, account);
+        match retention::pending(&state, &self.retention) {
+            Some(notice) => {
+                let rest = self.log.lapsed(account.into(), &rest(notice), None).await?;
+                retained.tell(rest, notice.announced.due, now);
+            }
+            None if state.forgetting == Forgetting::No => {
+                let lapsing = self.lapsing(account, &state, now).await?;
+                retained.tell(lapsing, retention::due(retention::policy(&state, &self.retention), now), now);
+            }
+            None => {}
+        }
+        Ok(retained)
+    }
+
+    /// Takes away what is due of an account's, and announces what comes next.
+    pub async fn retain(&self, account: AccountId) -> Result<Retained, ForgetError> {
+        let now = self.clock.now();
+        let mut state = self.account(account.into()).await?;
+        let mut retained = Retained::nothing(&state, account);
+        while !state.held && state.forgetting == Forgetting::No {
+            let asker = self.itself().into();
+            let told = if let Some(notice) = retention::due_notice(&state, &self.retention, now) {
+                let (through, words) = self.piece(account, notice).await?;
+                let version = notice.version;
+                let applied = self.decide_account(account, asker, |state| {
+                    // Another server may have carried it out, or another notice taken its place.
+                    let same = state.retention.notice.as_ref().filter(|notice| notice.version == version);
+                    match same.filter(|notice| notice.through < through) {
+                        Some(_) => retention::apply(state, &self.retention, (through, words.clone()), now),
+                        None => Ok(Vec::new()),
+                    }
+                });
+                if applied.await?.is_some() {
+                    retained.add(words);
+                }
+                true
+            } else if retention::pending(&state, &self.retention).is_none() {
+                let words = self.lapsing(account, &state, now).await?;
+                let announce = |state: &Account| retention::announce(state, &self.retention, words.clone(), now);
+                self.decide_account(account, asker, announce).await?.is_some()
+            } else {
+                false
+            };
+            if !told {
+                break;
+            }
+            state = self.account(account.into()).await?;
+        }
+        if let Some(notice) = retention::pending(&state, &self.retention) {
+            retained.announced.clone_from(&notice.announced.words);
+            retained.due = Some(notice.announced.due);
+        }
+        self.sweep_rest().await?;
+        Ok(retained)
+    }
+
+    /// Every account that is there, behind one: a page.
+    pub async fn accounts_behind(&self, after: AccountId) -> Result<Vec<AccountId>, Trouble> {
+        Ok(self.accounts.list(after, PAGE).await?)
+    }
+
+    /// Keeps to what was settled for as long as it is polled.
+    pub async fn keep_retention(&self) {
+        tokio::time::sleep(FIRST).await;
+        loop {
+            if let Err(error) = self.retain_all().await {
+                tracing::warn!("not all that lapsed is gone: {error}; it is tried again in an hour");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    async fn retain_all(&self) -> Result<(), Trouble> {
+        let mut after = AccountId::default();
+        loop {
+            let page = self.accounts_behind(after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = *last;
+            for account in page {
+                match self.retain(account).await {
+                    Ok(_) | Err(ForgetError::Refused(_)) => {} // held meanwhile, or being forgotten
+                    Err(error) => tracing::warn!(%account, "not all that lapsed of an account is gone: {error}"),
+                }
+            }
+        }
+    }
+
+    /// What is to be announced and is there.
+    async fn lapsing(&self, account: AccountId, state: &Account, now: DateTime<Utc>) -> Result<Vec<Lapsed>, Trouble> {
+        let lapsing = retention::lapsing(state, &self.retention, now);
+        // Most kinds lapse at one time.
+        let mut by: BTreeMap<DateTime<Utc>, Position> = BTreeMap::new();
+        for Lapsing { until, .. } in &lapsing {
+            if !by.contains_key(until) {
+                by.insert(*until, moment::recorded_by(&self.pool, *until).await?);
+            }
+        }
+        let spans = lapsing.iter().filter_map(|Lapsing { kind, after, until }| {
+            let through = by.get(until).copied().filter(|through| through > after)?;
+            Some(Span { kind, after: *after, through })
+        });
+        let spans: Vec<_> = spans.collect();
+        if spans.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.log.lapsed(account.into(), &spans, None).await?)
+    }
+
+    /// The next words of a notice that go, and how far it is carried out with them.
+    async fn piece(&self, account: AccountId, notice: &Notice) -> Result<(Position, Vec<Lapsed>), Trouble> {
+        let words = self.log.lapsed(OwnerId::from(account), &rest(notice), Some(PIECE)).await?;
+        let events: u64 = words.iter().map(|words| words.events).sum();
+        let last = words.iter().map(|words| words.through).max().unwrap_or_default();
+        Ok((if events < PIECE.unsigned_abs() { notice.last() } else { last }, words))
+    }
+
+    fn asker(&self, account: AccountId, by: Requester) -> AccountId {
+        if by == Requester::Subject { account } else { self.itself().into() }
+    }
+}
+
+impl Retained {
+    fn nothing(state: &Account, account: AccountId) -> Self {
+        Self { account, held: state.held, announced: Vec::new(), due: None, gone: Vec::new() }
+    }
+
+    /// Whether there is anything to it.
+    pub fn is_empty(&self) -> bool {
+        self.announced.is_empty() && self.gone.is_empty()
+    }
+
+    fn tell(&mut self, words: Vec<Lapsed>, due: DateTime<Utc>, now: DateTime<Utc>) {
+        if due <= now && !self.held {
+            self.gone = words;
+        } else if !words.is_empty() {
+            (self.announced, self.due) = (words, Some(due));
+        }
+    }
+
+    /// Kind by kind, for a large account's go in pieces.
+    fn add(&mut self, words: Vec<Lapsed>) {
+        let mut gone: BTreeMap<String, Lapsed> = self.gone.drain(..).map(|words| (words.kind.clone(), words)).collect();
+        for more in words {
+            if let Some(words) = gone.get_mut(&more.kind) {
+                words.events += more.events;
+                words.parts += more.parts;
+                words.bytes += more.bytes;
+                (words.through, words.last) = (more.through, more.last);
+            } else {
+                gone.insert(more.kind.clone(), more);
+            }
+        }
+        self.gone = gone.into_values().collect();
+    }
+}
+
+/// What is left of a notice.
+fn rest(notice: &Notice) -> Vec<Span<'_>> {
+    let rest = notice.announced.words.iter().map(|words| Span {
+        kind: &words.kind,
+        after: words.after.max(notice.through),
+        through: words.through,
+    });
+    rest.collect()
+}
