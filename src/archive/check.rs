@@ -68,7 +68,7 @@ pub fn check(path: &Path, trusted: Option<&[Verifier]>, mut checked: impl FnMut(
     for file in archive.event_files() {
         archive.lines(&file, |line| {
             let position = line.position;
-            events.take(line)?;
+            events.take(&line)?;
             checked(position);
             Ok::<_, Wrong>(())
         })?;
@@ -175,7 +175,7 @@ impl<'a> Events<'a> {
         Self { manifest, checkpoint, last, streams: HashMap::new(), counts: Counts::default() }
     }
 
-    fn take(&mut self, line: Line) -> Result<(), Wrong> {
+    fn take(&mut self, line: &Line) -> Result<(), Wrong> {
         let position = line.position;
         let follows = match self.manifest.of {
             Of::Account { account } => {
@@ -202,7 +202,7 @@ impl<'a> Events<'a> {
         let first = known.map_or(line.version, |(first, _)| first);
         self.streams.insert((line.owner, line.stream), (first, line.version));
         line.check(&self.manifest.origin, self.manifest.ledger, self.checkpoint.size, &self.checkpoint.root)?;
-        self.counts.count(&line);
+        self.counts.count(line);
         Ok(())
     }
 

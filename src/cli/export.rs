@@ -1,5 +1,7 @@
 //! `convoledger export`
 
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -23,7 +25,7 @@ use crate::service::{Actor, Exported, Service, Wanted};
 /// takes it into another ledger. It is made beside the file, in FILE.partial; killed, it goes on there when it is called
 /// again.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("what").required(true).args(["account", "auditor"])))]
+#[command(group(ArgGroup::new("what").required(true).args(["account", "auditor", "anonymised"])))]
 pub(super) struct Export {
     /// Whose: an address, or the id of an account
     #[arg(long, value_name = "ACCOUNT")]
@@ -31,6 +33,9 @@ pub(super) struct Export {
     /// Every event of everybody's, facts and proofs alone
     #[arg(long, conflicts_with = "masked")]
     auditor: bool,
+    /// Facts of everybody's for statistics, as JSON Lines: no words, pseudonyms in the place of ids, times cut to the hour
+    #[arg(long, conflicts_with_all = ["masked", "size", "from", "until"])]
+    anonymised: bool,
     /// Where to; it must not be there yet
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
@@ -62,6 +67,17 @@ impl Export {
         place.must_exist()?;
         ensure!(!self.to.exists(), "{} is there already; choose another name", self.to.display());
         let house = place.open(Role::Command).await?;
+        if self.anonymised {
+            let written = self.write_anonymised(&house.service).await;
+            house.close().await;
+            let (events, file) = (written?, self.to.display());
+            if self.json {
+                say_json(&json!({ "file": self.to, "events": events }))?;
+            } else {
+                say(&format!("{file}: {events} events"));
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let exported = self.export(&house.service).await;
         house.close().await;
         let exported = exported?;
@@ -107,6 +123,28 @@ impl Export {
         let exported = service.export(wanted, &work, self.to.clone(), told).await;
         shown.finish_and_clear();
         Ok(exported?)
+    }
+
+    /// The facts of all events there are now. How many.
+    async fn write_anonymised(&self, service: &Service) -> anyhow::Result<u64> {
+        let new = self.to.with_extension("new");
+        let mut file = BufWriter::new(File::create(&new).context("the file cannot be made there")?);
+        let head = service.log().head().await?;
+        let shown = bar(head.0.unsigned_abs(), "exporting {bar:40} {pos}/{len}, {eta}");
+        let (mut after, mut events) = (Position(0), 0);
+        while after < head {
+            let (page, last) = service.anonymised(after, head).await?;
+            for facts in &page {
+                writeln!(file, "{facts}")?;
+            }
+            events += page.len() as u64;
+            after = last;
+            shown.set_position(after.0.unsigned_abs());
+        }
+        shown.finish_and_clear();
+        file.into_inner()?.sync_all()?;
+        fs::rename(&new, &self.to)?;
+        Ok(events)
     }
 
     /// Up to the checkpoint, when it is not said how far.

@@ -70,17 +70,13 @@ impl Import {
     async fn take(&self, service: &Service) -> anyhow::Result<Report> {
         let mut report = Report::default();
         for path in &self.files {
-            let taken = match Archive::manifest_of(path) {
-                Some(manifest) => {
-                    let trusted = (!self.trusted.is_empty()).then_some(&*self.trusted);
-                    archive::take(service, &self.account, path, &manifest, trusted).await?
-                }
-                None => {
-                    let actor = service.register(&self.account).await?;
-                    take_file(service, actor, path).await?
-                }
-            };
-            report.add(taken);
+            report.add(if let Some(manifest) = Archive::manifest_of(path) {
+                let trusted = (!self.trusted.is_empty()).then_some(&*self.trusted);
+                archive::take(service, &self.account, path, &manifest, trusted).await?
+            } else {
+                let actor = service.register(&self.account).await?;
+                take_file(service, actor, path).await?
+            });
         }
         service.fold_up().await?; // so that whoever reads next sees it all
         Ok(report)

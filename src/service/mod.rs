@@ -15,6 +15,7 @@ mod moment;
 mod open;
 mod oversight;
 mod progress;
+mod pseudonym;
 pub mod publish;
 mod read;
 mod receipt;

@@ -137,14 +137,11 @@ impl Transfer {
         let mut event = Event::read(&line.kind, version, line.id, line.place, line.facts)?;
         let mut gone = Vec::new();
         for part in line.words {
-            match (part.state, part.said) {
-                (State::Opened | State::Masked, Some(said)) => {
-                    event.open(part.part, Private::Known(said.to_string().as_bytes()))?;
-                }
-                _ => {
-                    event.open(part.part, Private::Forgotten)?;
-                    gone.push(part.part);
-                }
+            if let (State::Opened | State::Masked, Some(said)) = (part.state, part.said) {
+                event.open(part.part, Private::Known(said.to_string().as_bytes()))?;
+            } else {
+                event.open(part.part, Private::Forgotten)?;
+                gone.push(part.part);
             }
         }
         self.renew_tokens(&mut event);

@@ -59,7 +59,7 @@ pub(super) fn decrypt(
     XChaCha20Poly1305::new(key.into()).decrypt_in_place(nonce.into(), associated, buffer).map_err(|_| Forged)
 }
 
-/// The key that XChaCha20 derives for one nonce: HChaCha20 over its first 16 bytes (draft-irtf-cfrg-xchacha-03, § 2.2 and
+/// The key that `XChaCha20` derives for one nonce: `HChaCha20` over its first 16 bytes (draft-irtf-cfrg-xchacha-03, § 2.2 and
 /// 2.3). It opens what was sealed under this nonce, and tells nothing of the key that it comes of.
 pub(super) fn key_of_nonce(key: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> Key {
     let mut input = [0; 16];

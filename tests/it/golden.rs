@@ -295,7 +295,8 @@ fn every_event_is_written_as_its_golden_file_says() {
 fn whatever_says_something_in_a_conversation_can_have_a_lifetime() {
     let says = |event: &Event| !event.words().is_empty();
     // The address and the reasons to hold an account, names that are masked, and reasons to skip an event of a view.
-    let elsewhere = |event: &Event| ["account.", "masking.", "projection."].iter().any(|kind| event.kind().starts_with(kind));
+    let elsewhere =
+        |event: &Event| ["account.", "masking.", "projection."].iter().any(|kind| event.kind().starts_with(kind));
     let mut saying: Vec<_> =
         examples().iter().filter(|event| says(event) && !elsewhere(event)).map(Event::kind).collect();
     let mut known = SAYING.to_vec();

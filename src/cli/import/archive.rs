@@ -84,7 +84,9 @@ pub(super) async fn take(
 fn read(path: &Path, sender: &mpsc::Sender<Vec<Vec<Line>>>) -> Result<Tree, Unreadable> {
     let (mut tree, mut batch, mut events) = (Tree::default(), Vec::new(), 0);
     Archive::open(path)?.commands(|command| {
-        command.iter().for_each(|line| tree.grow(line));
+        for line in &command {
+            tree.grow(line);
+        }
         events += command.len();
         batch.push(command);
         if events >= BATCH {

@@ -300,11 +300,9 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
 
 fn begun(partial: &Path, key: &Arc<SubjectKey>) -> io::Result<Work> {
     let work = Work::in_directory(partial.to_owned(), Cover::Sealed(Arc::clone(key)))?;
-    match work.came_to::<serde_json::Value>() {
-        Ok(_) => Ok(work),
-        Err(_) => {
-            work.remove()?;
-            Work::in_directory(partial.to_owned(), Cover::Sealed(Arc::clone(key)))
-        }
+    if work.came_to::<serde_json::Value>().is_ok() {
+        return Ok(work);
     }
+    work.remove()?;
+    Work::in_directory(partial.to_owned(), Cover::Sealed(Arc::clone(key)))
 }

@@ -218,7 +218,9 @@ impl Making<'_> {
         let (after, to) = self.stretch();
         let events = self.service.log.count(self.account().map(OwnerId::from), after, to).await?;
         let mut counts = Counts::default();
-        made.iter().for_each(|unit| counts.add(&unit.counts));
+        for unit in &made {
+            counts.add(&unit.counts);
+        }
         // What people read is told a second time, message by message.
         let total = if self.account().is_some() { 2 * events } else { events };
         let mut told = Told { done: counts.events + counts.messages, total, told };

@@ -31,7 +31,9 @@ impl Told {
         let mut manifest: Manifest = serde_json::from_slice(&files[name::MANIFEST]).expect("a manifest");
         let whole = manifest.counts.clone();
         (manifest.counts.events, manifest.counts.kinds, manifest.counts.words) = Default::default();
-        lines.iter().for_each(|line| manifest.counts.count(line));
+        for line in &lines {
+            manifest.counts.count(line);
+        }
         (manifest.counts.streams, manifest.counts.messages) = (whole.streams, whole.messages);
         self.signed(files, manifest).await
     }

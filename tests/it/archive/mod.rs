@@ -1,8 +1,10 @@
 //! Archives: all of a person's is handed out, checked by strangers, and taken elsewhere.
 
 mod hostile;
+mod masked;
 mod moved;
 mod program;
+mod served;
 mod withdrawn;
 
 use std::collections::BTreeMap;

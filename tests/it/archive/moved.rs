@@ -89,7 +89,7 @@ fn read(files: &Files) -> Vec<(String, String)> {
     let people = files.iter().filter(|(name, _)| name.starts_with("conversations/"));
     let read = people.map(|(name, content)| {
         let text = String::from_utf8(content.clone()).expect("text");
-        if !name.ends_with(".json") {
+        if !name.ends_with("/conversation.json") {
             return (name.clone(), text);
         }
         let mut conversation: Value = serde_json::from_str(&text).expect("JSON");

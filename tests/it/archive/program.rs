@@ -96,7 +96,7 @@ fn an_export_that_is_killed_goes_on_and_ends_in_the_same_bytes() {
     let ledger = Ledger::new();
     let corpus = ledger.directory.path().join("many.jsonl");
     let conversation = |nth: u32| {
-        let said = |turn: u32| json!({ "role": if turn % 2 == 0 { "user" } else { "assistant" }, "content": format!("{nth} {turn}") });
+        let said = |turn: u32| json!({ "role": if turn.is_multiple_of(2) { "user" } else { "assistant" }, "content": format!("{nth} {turn}") });
         json!({ "id": format!("c{nth}"), "messages": (0..40).map(said).collect::<Vec<_>>() }).to_string()
     };
     fs::write(&corpus, (0..300).map(conversation).collect::<Vec<_>>().join("\n")).expect("a file");
