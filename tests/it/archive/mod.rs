@@ -1,5 +1,6 @@
 //! Archives: all of a person's is handed out, checked by strangers, and taken elsewhere.
 
+mod foreign;
 mod hostile;
 mod masked;
 mod moved;
