@@ -16,8 +16,8 @@ const text = (name) => Buffer.from(files[name]).toString();
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash('sha256')).digest();
 
 // C2SP signed-note: a text, an empty line, signatures of `key id ‖ Ed25519`.
-const [keyName, keyId, keyBytes] = process.env.KEY.trim().split('+');
-const raw = Buffer.from(keyBytes, 'base64').subarray(1);
+const [keyName, keyId, ...encoded] = process.env.KEY.trim().split('+');
+const raw = Buffer.from(encoded.join('+'), 'base64').subarray(1);
 const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: raw.toString('base64url') }, format: 'jwk' });
 function opened(note) {
   const end = note.indexOf('\n\n') + 1;
