@@ -19,6 +19,7 @@ pub mod retention;
 #[cfg(test)]
 mod scenario;
 mod snapshot;
+pub mod sound;
 pub mod thinning;
 mod tree;
 pub mod why;

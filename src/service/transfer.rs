@@ -7,16 +7,21 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use moka::sync::Cache;
+
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Actor, Reason, RegisterError, Service, Trouble, seal};
 use crate::archive::line::{Line, State};
 use crate::event::{AccountId, Event, OwnerId, Private, StreamId, Token, Version};
-use crate::log::{Answer, Append, Expected, Target};
+use crate::ledger::sound::{Unsound, sound};
+use crate::ledger::{Conversation, Happened, evolve};
+use crate::log::{Answer, Append, Expected, NewEvent, Target};
 use crate::vault::SubjectKey;
 
-/// Conversations that are written at once.
+/// Conversations that are written at once, and those that are remembered.
 const IN_FLIGHT: usize = 64;
+const STATES_MAX: u64 = 1_000;
 /// What of an account's own stream is taken: how it wants to be served. Who it is, and what became of it there, is not.
 const SETTINGS: [&str; 3] = ["snapshot.configured", "masking.configured", "retention.configured"];
 
@@ -33,6 +38,12 @@ pub enum Transferred {
         version: Version,
     },
     Refused(Reason),
+    /// An event is none that can have happened there: of the conversation, nothing from it on is taken.
+    Unsound {
+        stream: StreamId,
+        version: Version,
+        why: Unsound,
+    },
 }
 
 /// An archive that is being taken in.
@@ -44,6 +55,16 @@ pub struct Transfer {
     key: Arc<SubjectKey>,
     /// What tokens of there are here.
     tokens: HashMap<Token, Token>,
+    /// Conversations as far as they were taken.
+    states: Cache<StreamId, Arc<Conversation>>,
+}
+
+/// A command as it is carried out here.
+struct Again {
+    append: Append,
+    /// What happens to the conversation, when it is one.
+    happened: Vec<Happened>,
+    messages: u64,
 }
 
 impl Service {
@@ -58,41 +79,67 @@ impl Service {
     /// Begins to take in what an archive of the account `from` holds; none when the actor is forgotten.
     pub async fn transfer(&self, actor: Actor, from: AccountId) -> Result<Option<Transfer>, Trouble> {
         let key = self.vault.current(actor.owner().into()).await?.known();
-        Ok(key.map(|key| Transfer { service: self.clone(), actor, from, key, tokens: HashMap::new() }))
+        let states = Cache::new(STATES_MAX);
+        Ok(key.map(|key| Transfer { service: self.clone(), actor, from, key, tokens: HashMap::new(), states }))
     }
 }
 
 impl Transfer {
     /// Takes commands, each with its events, in the order of the archive.
     pub async fn take(&mut self, commands: Vec<Vec<Line>>) -> Result<Vec<Transferred>, Trouble> {
-        let mut streams: Vec<(StreamId, Vec<(Append, u64)>)> = Vec::new();
+        let mut streams: Vec<(StreamId, Vec<Again>)> = Vec::new();
         let mut known: HashMap<StreamId, usize> = HashMap::new();
         for command in commands {
-            let Some((append, messages)) = self.again(command)? else { continue };
-            let Some(stream) = append.targets.first().map(|target| target.stream) else { continue };
+            let Some(again) = self.again(command)? else { continue };
+            let Some(stream) = again.append.targets.first().map(|target| target.stream) else { continue };
             let at = *known.entry(stream).or_insert_with(|| {
                 streams.push((stream, Vec::new()));
                 streams.len() - 1
             });
-            streams[at].1.push((append, messages));
+            streams[at].1.push(again);
         }
-        let service = &self.service;
-        let taken = stream::iter(streams)
-            .map(|(_, commands)| async move {
-                let mut taken = Vec::with_capacity(commands.len());
-                for (append, messages) in commands {
-                    let one = service.put(append, messages).await?;
-                    let ends = !matches!(one, Transferred::Appended(_) | Transferred::AlreadyThere(_));
-                    taken.push(one);
-                    if ends {
-                        break;
-                    }
-                }
-                Ok::<_, Trouble>(taken)
-            })
-            .buffer_unordered(IN_FLIGHT);
-        let taken: Vec<Vec<Transferred>> = taken.try_collect().await?;
+        let taken = stream::iter(streams).map(|(stream, commands)| self.go_on(stream, commands));
+        let taken: Vec<Vec<Transferred>> = taken.buffer_unordered(IN_FLIGHT).try_collect().await?;
         Ok(taken.into_iter().flatten().collect())
+    }
+
+    /// Commands of one stream, one after the other, until one does not go in.
+    async fn go_on(&self, stream: StreamId, commands: Vec<Again>) -> Result<Vec<Transferred>, Trouble> {
+        let mut taken = Vec::with_capacity(commands.len());
+        let mut state = self.states.remove(&stream).map(Arc::unwrap_or_clone);
+        for Again { append, happened, messages } in commands {
+            let before = append.targets.first().map_or(Version(0), |target| match target.expected {
+                Expected::Exact(before) => before,
+                _ => Version(0),
+            });
+            if !happened.is_empty() {
+                let mut then = match state.take() {
+                    Some(state) if state.version == before => state,
+                    _ => self.service.fold_to(self.actor.owner(), stream.into(), before).await?,
+                };
+                for one in &happened {
+                    // Of a conversation that is shorter here, the append finds that out.
+                    if then.version >= before
+                        && let Err(why) = sound(&then, one)
+                    {
+                        taken.push(Transferred::Unsound { stream, version: then.version.next(), why });
+                        return Ok(taken);
+                    }
+                    then = evolve(then, one);
+                }
+                state = Some(then);
+            }
+            let one = self.service.put(append, messages).await?;
+            let ends = !matches!(one, Transferred::Appended(_) | Transferred::AlreadyThere(_));
+            taken.push(one);
+            if ends {
+                return Ok(taken);
+            }
+        }
+        if let Some(state) = state {
+            self.states.insert(stream, Arc::new(state));
+        }
+        Ok(taken)
     }
 
     /// Ends it: what was said to be forgotten there is swept out of views here.
@@ -100,9 +147,10 @@ impl Transfer {
         self.service.sweep_rest().await
     }
 
-    /// A command as it is carried out here, and how many messages it has; none when nothing of it is taken.
-    fn again(&mut self, command: Vec<Line>) -> Result<Option<(Append, u64)>, Trouble> {
+    /// A command as it is carried out here; none when nothing of it is taken.
+    fn again(&mut self, command: Vec<Line>) -> Result<Option<Again>, Trouble> {
         let (own, mut targets, mut messages) = (StreamId(self.from.0), Vec::<Target>::new(), 0);
+        let mut all = Vec::new();
         let Some(first) = command.first() else { return Ok(None) };
         let actor = if first.actor == self.from { self.actor.account } else { first.actor };
         let (id, correlation, causation) = (first.command, first.correlation, first.causation);
@@ -118,7 +166,10 @@ impl Transfer {
                 Version(1) => Expected::None,
                 Version(version) => Expected::Exact(Version(version - 1)),
             };
-            let event = self.event(line)?;
+            let (event, happened) = self.event(line)?;
+            if !settles {
+                all.push(happened);
+            }
             match targets.last_mut() {
                 Some(target) if target.stream == stream => target.events.push(event),
                 _ => targets.push(Target { stream, expected, events: vec![event] }),
@@ -129,10 +180,10 @@ impl Transfer {
         }
         let owner = self.actor.owner();
         let append = Append { owner, actor, command: id, command_digest: None, correlation, causation, targets };
-        Ok(Some((append, messages)))
+        Ok(Some(Again { append, happened: all, messages }))
     }
 
-    fn event(&mut self, line: Line) -> Result<crate::log::NewEvent, Trouble> {
+    fn event(&mut self, line: Line) -> Result<(NewEvent, Happened), Trouble> {
         let version = u16::try_from(line.kind_version).unwrap_or_default();
         let mut event = Event::read(&line.kind, version, line.id, line.place, line.facts)?;
         let mut gone = Vec::new();
@@ -146,7 +197,9 @@ impl Transfer {
         }
         self.renew_tokens(&mut event);
         let ledger = self.service.log.identity().ledger;
-        Ok(seal::seal_as(ledger, self.actor.owner(), &self.key, line.id, line.occurred_at, &event, gone))
+        let occurred_at = line.occurred_at;
+        let sealed = seal::seal_as(ledger, self.actor.owner(), &self.key, line.id, occurred_at, &event, gone);
+        Ok((sealed, Happened { occurred_at, event }))
     }
 
     /// Tokens are keyed: here they are others. Those of words that nobody knows any more stay apart from all others.

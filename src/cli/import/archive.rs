@@ -62,6 +62,13 @@ pub(super) async fn take(
                 Transferred::Appended(messages) => report.appended(messages, 0),
                 Transferred::AlreadyThere(messages) => report.appended(0, messages),
                 Transferred::Refused(reason) => report.refused(refused(reason.to_string())),
+                Transferred::Unsound { stream, version, why } => {
+                    if differing.insert(stream) {
+                        report.refused(refused(format!(
+                            "conversation {stream}, version {version}: {why}; what comes from there on stays out"
+                        )));
+                    }
+                }
                 Transferred::Differs { stream, version } => {
                     if differing.insert(stream) {
                         report.refused(refused(format!(

@@ -6,6 +6,7 @@ mod masked;
 mod moved;
 mod program;
 mod served;
+mod unsound;
 mod withdrawn;
 
 use std::collections::BTreeMap;
