@@ -13,9 +13,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Actor, Reason, RegisterError, Service, Trouble, seal};
 use crate::archive::line::{Line, State};
-use crate::event::{AccountId, Event, OwnerId, Private, StreamId, Token, Version};
+use crate::event::{AccountId, Event, MaskingConfigured, OwnerId, Private, StreamId, Token, Version};
+use crate::ledger::account::Account;
 use crate::ledger::sound::{Unsound, sound};
-use crate::ledger::{Conversation, Happened, evolve};
+use crate::ledger::{Conversation, Happened, account, evolve, retention};
 use crate::log::{Answer, Append, Expected, NewEvent, Target};
 use crate::vault::SubjectKey;
 
@@ -169,6 +170,8 @@ impl Transfer {
             let (event, happened) = self.event(line)?;
             if !settles {
                 all.push(happened);
+            } else if !may_settle(&happened.event) {
+                continue;
             }
             match targets.last_mut() {
                 Some(target) if target.stream == stream => target.events.push(event),
@@ -248,6 +251,20 @@ impl Transfer {
 
     fn renewed(&self, there: Token) -> Token {
         self.tokens.get(&there).copied().unwrap_or_else(|| Token(self.key.digest(&there.0)))
+    }
+}
+
+/// Whether an account here may settle what one settled elsewhere.
+fn may_settle(event: &Event) -> bool {
+    let default = MaskingConfigured::default();
+    match event {
+        Event::MaskingConfigured(masking) => {
+            account::configure_masking(&Account::default(), &default, masking.clone()).is_ok()
+        }
+        Event::RetentionConfigured(retention) => {
+            retention.policy.as_ref().is_none_or(|policy| retention::check(policy).is_ok())
+        }
+        _ => true,
     }
 }
 

@@ -34,7 +34,7 @@ fn ready(url: &str, token: &str) -> Value {
         if export["state"] == "READY" {
             return export;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{export}");
+        assert!(begun.elapsed() < Duration::from_mins(1), "{export}");
         sleep(Duration::from_millis(50));
     }
 }
