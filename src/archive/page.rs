@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use crate::event::{MessageAppended, Part, Private, Role};
+use crate::event::{MessageAppended, Part, Private};
 
 /// The head of a branch's file.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ pub struct Around<'a> {
 #[must_use]
 pub fn message(said: &MessageAppended, around: &Around<'_>) -> String {
     let mut text = String::new();
-    let _ = write!(text, "\n## {} · {}", said.place.depth, role(said.role));
+    let _ = write!(text, "\n## {} · {}", said.place.depth, said.role.name());
     if let Some(model) = &said.model {
         let _ = write!(text, " · {}", one_line(model));
     }
@@ -82,16 +82,6 @@ pub fn message(said: &MessageAppended, around: &Around<'_>) -> String {
         (None, None) => {}
     }
     text
-}
-
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::System => "system",
-        Role::Developer => "developer",
-        Role::Tool => "tool",
-    }
 }
 
 fn of_part(part: &Part) -> String {

@@ -130,7 +130,7 @@ impl Story {
         self.segments.entry(said.place.segment).or_insert(version);
         self.branches.entry(said.branch).or_insert_with(|| called(said.branch, &Private::Forgotten));
         let branch = self.branch(said.branch, said.fork);
-        let (role, name) = (role(said.role), self.name(said.branch));
+        let (role, name) = (said.role.name(), self.name(said.branch));
         let what = match said.fork.map(|fork| self.said.get(&fork)) {
             Some(Some((below, other))) if *other == said.branch => {
                 format!("{role} on {name}, forks off below #{below}")
@@ -259,16 +259,6 @@ const fn by_itself(trigger: Trigger) -> &'static str {
         Trigger::Manual => "by hand",
         Trigger::CostLimit => "before the cost limit",
         Trigger::TokenLimit => "before the token limit",
-    }
-}
-
-const fn role(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::System => "system",
-        Role::Developer => "developer",
-        Role::Tool => "tool",
     }
 }
 

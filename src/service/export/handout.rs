@@ -34,6 +34,8 @@ const KEPT_FOR: TimeDelta = TimeDelta::days(7);
 const EVERY: Duration = Duration::from_secs(30);
 /// Events about exports that are looked through for what an account has.
 const EVENTS_MAX: u32 = 200;
+/// What a server holds while it makes one.
+const LOCK: &str = "lock";
 
 /// Where a server keeps exports.
 #[derive(Clone, Default)]
@@ -60,7 +62,7 @@ impl Exports {
     pub(in crate::service) fn count(&self, account: AccountId) -> io::Result<u64> {
         let Some(directory) = self.of(account) else { return Ok(0) };
         match fs::read_dir(directory) {
-            Ok(files) => Ok(files.count() as u64),
+            Ok(files) => Ok(files.flatten().filter(|file| file.file_name() != LOCK).count() as u64),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
         }
@@ -253,13 +255,18 @@ impl Service {
         // What was begun under a key of before is begun anew, for it must be of one piece.
         let work = begun(&partial, &key)?;
         let wanted = Wanted { of: Of::Account { account }, size: None, masked };
-        let exported = self.export(wanted, &work, to, |_, _| ()).await?;
+        let exported = self.export(wanted, &work, to.clone(), |_, _| ()).await?;
         let expires = crate::clock::micros(self.clock.now() + KEPT_FOR);
         let made =
             ExportMade { export: id, size: exported.size, bytes: exported.bytes, sha256: exported.sha256, expires };
         let said = self.change_account(account, self.itself().into(), &key, |state| export::made(state, made.clone()));
-        said.await.map_err(closed)?;
-        Ok(())
+        let said = said.await.map(drop).map_err(closed);
+        if said.is_err() {
+            // The account was closed meanwhile, or it is made again.
+            gone(fs::remove_file(legend_of(&to)))?;
+            gone(fs::remove_file(to))?;
+        }
+        said
     }
 
     async fn expire(&self, account: AccountId, id: EventId) -> Result<(), ExportError> {
@@ -290,7 +297,7 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let lock = File::options().create(true).truncate(false).write(true).open(directory.join("lock"))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(directory.join(LOCK))?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
