@@ -122,6 +122,7 @@ impl Export {
         let wanted = Wanted { of, size: self.size, masked: self.masked };
         let exported = service.export(wanted, &work, self.to.clone(), told).await;
         shown.finish_and_clear();
+        let _ = service.fold_up().await; // what was said of it is folded when this ends; a view that failed is another matter
         Ok(exported?)
     }
 

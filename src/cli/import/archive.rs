@@ -47,6 +47,9 @@ pub(super) async fn take(
         report.refused(refused(format!("{:#}", anyhow::Error::from(wrong))));
         return Ok(report);
     }
+    if trusted.is_none() {
+        report.note("whole, and whose signature it has was not asked: --key says which is trusted");
+    }
     let actor = service.register_again(email, from).await?;
     let mut transfer = service.transfer(actor, from).await?.context("the account was forgotten")?;
     let (sender, mut batches) = mpsc::channel(AHEAD);

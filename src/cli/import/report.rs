@@ -105,6 +105,11 @@ impl FileReport {
         totals.leaves += counts.leaves;
     }
 
+    /// Something that is to be known of it as a whole.
+    pub(super) fn note(&mut self, what: &str) {
+        *self.notes.entry(what.to_owned()).or_default() += 1;
+    }
+
     /// So many messages are new, so many were there.
     pub(super) const fn appended(&mut self, appended: u64, already_there: u64) {
         self.totals.appended += appended;

@@ -128,7 +128,15 @@ impl Service {
         to: PathBuf,
         mut told: impl FnMut(u64, u64) + Send,
     ) -> Result<Exported, ExportError> {
-        let making = Making { plan: self.plan(wanted, work).await?, service: self, work };
+        let plan = match self.plan(wanted, work).await {
+            // Nothing was begun, so nothing is left behind.
+            Err(error @ (ExportError::NoCheckpoint(_) | ExportError::Range { .. })) => {
+                work.remove()?;
+                return Err(error);
+            }
+            plan => plan?,
+        };
+        let making = Making { plan, service: self, work };
         match making.make(&mut told).await {
             Err(ExportError::Closed) => {
                 work.remove()?;
