@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Instant;
 
@@ -27,7 +28,7 @@ fn killed_with_its_server_again_and_again_it_ends_in_one_receipt_and_is_found_no
     speak_of(&address, &other, "zeppelin");
     done(&address, &token, "exportMyData(input: {})");
     until(|| ask(&address, &token, "{ exports { state } }")["data"]["exports"][0]["state"] == "READY");
-    let url = json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned();
+    let url = url_of(&ledger);
     until(|| number(&url, "SELECT count(*) FROM said.text WHERE text LIKE '%quetzalcoatlus%'") > 2);
     until(|| number(&url, "SELECT count(*) FROM search.vocabulary WHERE word = 'quetzalcoatlus'") > 0);
     what_is_refused_or_counted_says_no_word(&address, &token);
@@ -41,8 +42,9 @@ fn killed_with_its_server_again_and_again_it_ends_in_one_receipt_and_is_found_no
 
     // Later than a run that changes nothing takes, something is under way.
     for _ in 0..KILLS {
-        let mut forget = ledger.command(&["forget", &account, "--yes"]).spawn().expect("it starts");
-        sleep(whole.mul_f64(rand::rng().random_range(0.5..2.0)));
+        let mut forget =
+            ledger.command(&["forget", &account, "--yes"]).stdout(Stdio::null()).spawn().expect("it starts");
+        sleep(whole.mul_f64(rand::rng().random_range(0.3..1.2)));
         forget.kill().expect("kill -9");
         forget.wait().expect("it ends");
     }
@@ -51,6 +53,7 @@ fn killed_with_its_server_again_and_again_it_ends_in_one_receipt_and_is_found_no
     // At least the request was made: or it is made now, and killed.
     let receipt = ledger.data().join("receipts").join(format!("{account}.json"));
     let (server, address) = serve(&ledger, &views, &said);
+    let url = url_of(&ledger);
     until(|| {
         if !receipt.exists() && number(&url, "SELECT count(*) FROM closed") == 0 {
             ledger.run(&["forget", &account, "--yes"]);
@@ -86,6 +89,11 @@ fn killed_with_its_server_again_and_again_it_ends_in_one_receipt_and_is_found_no
     let saying = |file: &&std::path::PathBuf| !file.to_string_lossy().contains("pg_wal") && says(file, NAME);
     let saying: Vec<_> = files.iter().filter(saying).collect();
     assert!(saying.is_empty(), "{saying:?}");
+}
+
+/// Where its Postgres is now.
+fn url_of(ledger: &Ledger) -> String {
+    json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned()
 }
 
 /// Refusals, errors, and what is measured.

@@ -133,6 +133,29 @@ async fn of_an_export_that_is_being_made_nothing_stays() {
     jobs.into_iter().for_each(|job| job.abort());
 }
 
+#[tokio::test]
+async fn who_forgets_waits_for_whoever_makes_an_export() {
+    let (two, home) = (Two::new().await, TempDir::new().expect("a directory"));
+    let kept = home.path().join("exports");
+    let one = server(&two.stand, &kept).await;
+    // As a server holds it that makes one.
+    let folder = kept.join(two.goes.account.to_string());
+    fs::create_dir_all(&folder).expect("a directory");
+    let lock = fs::File::create(folder.join("lock")).expect("a file");
+    lock.lock().expect("nobody else");
+    two.request().await;
+    let (forgetter, account) = (one.clone(), two.goes.account);
+    let forgetting = tokio::spawn(async move { forgetter.forget(account).await });
+    sleep(Duration::from_secs(1)).await;
+    assert!(!forgetting.is_finished());
+    assert_eq!(one.forgetting(account).await.expect("an answer"), Forgetting::Started);
+    fs::write(folder.join("late.sealed"), "the last of it").expect("a file");
+    drop(lock);
+    forgetting.await.expect("no panic").expect("it ends");
+    assert_eq!(names(&kept), Vec::<String>::new());
+    two.is_over(&one).await;
+}
+
 async fn server(stand: &Stand, exports: &Path) -> Service {
     stand.beside().await.with_exports(Exports::kept_in(exports.to_owned()))
 }
@@ -148,7 +171,7 @@ async fn exported(service: &Service, actor: Actor, to: &Path) -> Result<(), Expo
     service.export(wanted, &work, to.to_owned(), |_, _| ()).await.map(drop)
 }
 
-async fn rebuilt(two: &Two, service: &Service) -> Option<()> {
+async fn rebuilt(two: &Two, service: &Service) -> Option<bool> {
     let (pool, opener) = (two.stand.database.pool(4), opener(service.log(), service.vault()));
     let stop = CancellationToken::new();
     let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, stop };
