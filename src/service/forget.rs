@@ -179,7 +179,7 @@ impl Service {
             Step::Prune => self.log.erase(self.started(account).await?).await?,
             Step::Sweep => sweep::sweep(owner, None, &self.pool).await?,
             Step::Leave => {
-                self.exports.remove(account)?;
+                self.exports.remove(account).await.map_err(|error| Trouble::Internal(error.to_string()))?;
                 self.accounts.forget(account).await?;
             }
             Step::Finish => {

@@ -18,6 +18,7 @@ use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::canary::canary;
 use crate::support::program::{Ledger, ask, fixture, json as document, number_as_superuser, text};
 use crate::support::service::{Stand, done, order, say, started};
 
@@ -279,7 +280,7 @@ async fn words_go_only_as_announced_and_verify_knows_which() {
 }
 
 /// What is found nowhere in the end.
-const CANARY: &str = "archaeopteryx";
+const CANARY: &str = canary!("opteryx");
 
 #[test]
 fn on_the_command_line_what_lapsed_is_told_goes_and_is_found_nowhere() {

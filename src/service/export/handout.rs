@@ -21,6 +21,7 @@ use crate::event::{
     AccountId, Event, EventId, ExportExpired, ExportFetched, ExportMade, ExportRequested, OwnerId, Payload as _,
     Private,
 };
+use crate::ledger::account::Forgetting;
 use crate::ledger::{Refusal, export};
 use crate::service::account::ChangeError;
 use crate::service::{Actor, Service, Trouble};
@@ -58,19 +59,30 @@ impl Exports {
         self.of(account).map(|directory| directory.join(format!("{export}.sealed")))
     }
 
-    /// How many files there are of an account.
+    /// How many there are of an account.
     pub(in crate::service) fn count(&self, account: AccountId) -> io::Result<u64> {
         let Some(directory) = self.of(account) else { return Ok(0) };
         match fs::read_dir(directory) {
-            Ok(files) => Ok(files.flatten().filter(|file| file.file_name() != LOCK).count() as u64),
+            Ok(files) => {
+                let sealed = |file: &fs::DirEntry| file.path().extension().is_some_and(|kind| kind == "sealed");
+                Ok(files.flatten().filter(sealed).count() as u64)
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
             Err(error) => Err(error),
         }
     }
 
-    /// Takes all of an account away.
-    pub(in crate::service) fn remove(&self, account: AccountId) -> io::Result<()> {
-        self.of(account).map_or(Ok(()), |directory| gone(fs::remove_dir_all(directory)))
+    /// Takes all of an account away, once nobody makes any of it: who does ends soon, for the account is closed.
+    pub(in crate::service) async fn remove(&self, account: AccountId) -> Result<(), ExportError> {
+        let Some(directory) = self.of(account) else { return Ok(()) };
+        let remove = move || {
+            let _lock = match lock_file(&directory) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()), // none was ever made
+                file => file.and_then(|lock| lock.lock().map(|()| lock))?,
+            };
+            gone(fs::remove_dir_all(directory))
+        };
+        blocking(remove).await
     }
 }
 
@@ -211,7 +223,7 @@ impl Service {
 
     /// Whether nothing is handed out of an account any more.
     pub async fn is_closed(&self, actor: Actor) -> Result<bool, Trouble> {
-        Ok(self.forgetting(actor.account).await? != crate::ledger::account::Forgetting::No)
+        Ok(self.forgetting(actor.account).await? != Forgetting::No)
     }
 
     /// Makes what is asked for, and takes away what has lapsed, for as long as it is polled.
@@ -251,7 +263,13 @@ impl Service {
             return Err(ExportError::Closed);
         };
         let partial = directory.join(format!("{id}.partial"));
-        let Some(_lock) = blocking(move || lock(&directory)).await? else { return Ok(()) };
+        let locked = directory.clone();
+        let Some(_lock) = blocking(move || lock(&locked)).await? else { return Ok(()) };
+        // Forgotten meanwhile: then whoever forgot has looked here already.
+        if matches!(self.forgetting(account).await?, Forgetting::Started | Forgetting::Done) {
+            gone(fs::remove_dir_all(directory))?;
+            return Err(ExportError::Closed);
+        }
         // What was begun under a key of before is begun anew, for it must be of one piece.
         let work = begun(&partial, &key)?;
         let wanted = Wanted { of: Of::Account { account }, size: None, masked };
@@ -297,12 +315,16 @@ fn lock(directory: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let lock = File::options().create(true).truncate(false).write(true).open(directory.join(LOCK))?;
+    let lock = lock_file(directory)?;
     match lock.try_lock() {
         Ok(()) => Ok(Some(lock)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
+}
+
+fn lock_file(directory: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(directory.join(LOCK))
 }
 
 fn begun(partial: &Path, key: &Arc<SubjectKey>) -> io::Result<Work> {

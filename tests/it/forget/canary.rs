@@ -10,12 +10,13 @@ use convoledger::database::Embedded;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::canary::canary;
 use crate::support::program::{Ledger, Server, ask, change_as_superuser, json};
 
 /// In everything that is sealed.
-const CANARY: &str = "quetzalcoatlus";
+pub(super) const CANARY: &str = canary!("us");
 /// In a token's name, which is in the clear: the write-ahead log of before has it until Postgres uses the file again.
-const NAME: &str = "pteranodon";
+pub(super) const NAME: &str = canary!("onym");
 
 #[test]
 fn nothing_that_was_said_is_found_anywhere_and_no_backup_brings_it_back() {
@@ -98,7 +99,7 @@ fn a_log_from_before_and_the_keys_of_now_open_for_the_others_alone(ledger: &Ledg
     change_as_superuser(url, "DROP DATABASE restored");
 }
 
-fn speak(address: &str, token: &str) {
+pub(super) fn speak(address: &str, token: &str) {
     let conversation = speak_of(address, token, CANARY);
     let said = ask(address, token, "{ conversations(first: 1) { nodes { messages(last: 1) { nodes { id } } } } }");
     let message = said["data"]["conversations"]["nodes"][0]["messages"]["nodes"][0]["id"].clone();
@@ -125,7 +126,7 @@ fn speak(address: &str, token: &str) {
 }
 
 /// Begins a conversation about something; its id, as JSON.
-fn speak_of(address: &str, token: &str, word: &str) -> Value {
+pub(super) fn speak_of(address: &str, token: &str, word: &str) -> Value {
     let started =
         done(address, token, &format!("startConversation(input: {{ title: \"{word} title\", tags: [\"{word}\"] }})"));
     assert!(started, "begun");
@@ -139,14 +140,14 @@ fn speak_of(address: &str, token: &str, word: &str) -> Value {
     conversation
 }
 
-fn done(address: &str, token: &str, act: &str) -> bool {
+pub(super) fn done(address: &str, token: &str, act: &str) -> bool {
     let told = ask(address, token, &format!("mutation {{ it: {act} {{ __typename }} }}"));
     let name = told["data"]["it"]["__typename"].as_str().unwrap_or_default();
     assert!(name.ends_with("Done"), "{act}: {told}");
     true
 }
 
-fn ask_status(address: &str, token: &str) -> u16 {
+pub(super) fn ask_status(address: &str, token: &str) -> u16 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let asked = reqwest::Client::new().post(format!("{address}/graphql")).bearer_auth(token.trim());
@@ -155,7 +156,7 @@ fn ask_status(address: &str, token: &str) -> u16 {
 }
 
 /// A view of one's own that keeps all that is said.
-fn view_of_words(ledger: &Ledger) -> String {
+pub(super) fn view_of_words(ledger: &Ledger) -> String {
     let views = ledger.directory.path().join("views");
     let folder = views.join("said");
     fs::create_dir_all(&folder).expect("a folder");
@@ -169,9 +170,9 @@ fn view_of_words(ledger: &Ledger) -> String {
 }
 
 /// A server whose log is kept.
-fn serve(ledger: &Ledger, views: &str, said: &Path) -> (Server, String) {
+pub(super) fn serve(ledger: &Ledger, views: &str, said: &Path) -> (Server, String) {
     let mut command = ledger.command(&["serve", "--listen", "127.0.0.1:0", "--projections", views]);
-    let log = File::create(said).expect("a file");
+    let log = File::options().create(true).append(true).open(said).expect("a file");
     command.env("RUST_LOG", "debug");
     let mut server = Server(command.stdout(Stdio::piped()).stderr(log).spawn().expect("it starts"));
     let line =
@@ -218,7 +219,7 @@ fn program(ledger: &Ledger, name: &str) -> Command {
     Command::new(if beside.exists() { beside } else { name.into() })
 }
 
-fn number(url: &str, sql: &str) -> i64 {
+pub(super) fn number(url: &str, sql: &str) -> i64 {
     use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -228,7 +229,7 @@ fn number(url: &str, sql: &str) -> i64 {
     })
 }
 
-fn until(so: impl Fn() -> bool) {
+pub(super) fn until(so: impl Fn() -> bool) {
     for _ in 0..400 {
         if so() {
             return;
@@ -238,13 +239,13 @@ fn until(so: impl Fn() -> bool) {
     panic!("it did not come to be so");
 }
 
-fn says(file: &Path, word: &str) -> bool {
+pub(super) fn says(file: &Path, word: &str) -> bool {
     // Looked through by the standard library, which is fast also where this is not.
     let text = String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned();
     text.contains(word) || text.contains(&word.chars().rev().collect::<String>())
 }
 
-fn all(directory: &Path) -> Vec<PathBuf> {
+pub(super) fn all(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory").flatten() {
         if entry.path().is_dir() { found.extend(all(&entry.path())) } else { found.push(entry.path()) }

@@ -1,6 +1,8 @@
 //! A person is forgotten: everywhere, whatever dies on the way, and nobody else with it.
 
 mod canary;
+mod fire;
+mod racing;
 mod stores;
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 mod as_of;
 mod compare;
 mod flow;
+mod forget;
 mod isolation;
 mod replay;
 mod retention;

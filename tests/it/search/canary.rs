@@ -15,10 +15,11 @@ use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::found;
+use crate::support::canary::canary;
 use crate::support::service::{done, opener, order, say, started};
 
 /// Said in a message, a title and a tag; no file of a logged table, of the write-ahead log or of a backup may say it.
-const CANARY: &str = "quetzalcoatlus";
+const CANARY: &str = canary!("us");
 
 #[tokio::test]
 async fn a_word_that_was_said_lies_in_the_files_of_unlogged_tables_alone() {

@@ -45,6 +45,7 @@ impl Ledger {
         let output = self.command(arguments).output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        eprint!("{said}");
         output
     }
 
@@ -63,12 +64,17 @@ impl Ledger {
     pub fn serve_with(&self, arguments: &[&str]) -> (Server, String) {
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
         command.args(arguments);
-        let mut server = Server(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts"));
+        let mut server = Server(command.stdout(Stdio::piped()).stderr(heard()).spawn().expect("it starts"));
         let mut said = BufReader::new(server.0.stdout.take().expect("its stdout")).lines();
         let line = said.next().expect("it says where it listens").expect("text");
         let address = line.strip_prefix("listening on ").expect("as scripts expect it").to_owned();
         (server, address)
     }
+}
+
+/// Where what a server logs goes: with what the tests print, if all of that is wanted.
+fn heard() -> Stdio {
+    if std::env::var_os("RUST_TEST_NOCAPTURE").is_some() { Stdio::inherit() } else { Stdio::null() }
 }
 
 /// Killed when its test ends, however it ends.
