@@ -45,7 +45,7 @@ impl Name {
     }
 
     pub fn parse(id: &ID) -> Result<Self, NoId> {
-        parse(id).ok_or_else(|| NoId { expected: "" })
+        parse(id).ok_or(NoId { expected: "" })
     }
 
     pub const fn owner(self) -> OwnerId {
