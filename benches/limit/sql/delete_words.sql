@@ -1,0 +1,1 @@
+DELETE FROM bare_words WHERE owner_id = $1
