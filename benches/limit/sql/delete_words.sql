@@ -1,1 +1,1 @@
-DELETE FROM bare_words WHERE owner_id = $1
+DELETE FROM bare.words WHERE owner_id = $1

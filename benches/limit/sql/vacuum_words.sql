@@ -1,1 +1,1 @@
-VACUUM bare_words
+VACUUM bare.words
