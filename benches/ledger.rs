@@ -3,15 +3,19 @@
 //! `cargo bench --bench ledger -- [part of a figure's name]…`; see `benches/README.md` for what was measured when.
 
 mod append;
+mod archive;
 mod batch;
 mod checkpoint;
 mod costs;
 mod disk;
 mod fold;
+mod forget;
 mod import;
 mod lag;
 mod ledgers;
 mod limit;
+mod memory;
+mod prove;
 mod read;
 mod rebuild;
 mod rounds;
@@ -29,8 +33,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let called_with: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((memory::ALONE, asked)) = called_with.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return memory::alone(asked).await;
+    }
     // Cargo adds flags of its own.
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wanted: Vec<String> = called_with.into_iter().filter(|arg| !arg.starts_with("--")).collect();
     let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str()));
     let cluster = Cluster::start().await?;
     for callers in [1, 8, 64] {
@@ -57,6 +65,15 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("checkpoint") {
         checkpoint::measure(&cluster).await?;
+    }
+    if asked("prove") {
+        prove::measure(&cluster).await?;
+    }
+    if asked("archive") {
+        archive::measure(&cluster).await?;
+    }
+    if asked("forget") {
+        forget::measure(&cluster).await?;
     }
     if asked("import") {
         import::measure(&cluster).await?;

@@ -1,6 +1,7 @@
 //! Ledgers and databases of one embedded Postgres, fsync on, as the program runs it by default.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -24,17 +25,30 @@ const READERS: u32 = 8;
 const LANES: u32 = 3;
 
 pub struct Cluster {
-    data: tempfile::TempDir,
+    root: PathBuf,
+    /// Removed with whoever started it.
+    _kept: Option<tempfile::TempDir>,
     database: Database,
 }
 
 impl Cluster {
     pub async fn start() -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
+        let root = tempfile::tempdir()?;
         // The server may run under an account of its own, which must get through.
-        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o711))?;
-        let database = Database::embedded(&data.path().join("data"), Role::Command).await?;
-        Ok(Self { data, database })
+        std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o711))?;
+        let joined = Self::join(root.path()).await?;
+        Ok(Self { _kept: Some(root), ..joined })
+    }
+
+    /// The one that another process runs there.
+    pub async fn join(root: &Path) -> anyhow::Result<Self> {
+        let database = Database::embedded(&root.join("data"), Role::Command).await?;
+        Ok(Self { root: root.to_owned(), _kept: None, database })
+    }
+
+    /// Where its files lie, and others that go with it.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     pub async fn stop(self) {
@@ -43,39 +57,51 @@ impl Cluster {
 
     /// A fresh ledger whose `projections` are folded as it grows.
     pub async fn ledger(&self, projections: &[Projection]) -> anyhow::Result<Ledger> {
-        let (owner, app) = self.create().await?;
+        let name = self.create().await?;
+        self.open(&name, projections).await
+    }
+
+    /// The ledger in the database of that name, which is made there when it is not.
+    pub async fn open(&self, name: &str, projections: &[Projection]) -> anyhow::Result<Ledger> {
+        let (owner, app) = self.options(name)?;
         let database = Database::new(owner, app).await?;
         database.migrate().await?;
         let pool = database.pool(READERS);
         let log = Log::open(pool.clone(), database.pool(LANES), Limits::default()).await?;
-        let keys = self.data.path().join(random::id().to_string());
-        let store = KeyStore::new(keys, None)?;
+        let store = KeyStore::new(self.root.join(name), None)?;
         let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await?;
         let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
         let engine = Engine::start(database.pool(READERS), projections, &log.tail().head(), &words);
         let service = Service::new(pool.clone(), log.clone(), vault, engine, Clock::system());
         let actor = service.register("bench@example.org").await?;
         let views = projections.iter().map(|projection| projection.name.to_string()).collect();
-        Ok(Ledger { pool, log, service, actor, views })
+        Ok(Ledger { name: name.to_owned(), pool, log, service, actor, views })
     }
 
     /// How to connect to a fresh, empty database, as its owner.
     pub async fn empty(&self) -> anyhow::Result<PgConnectOptions> {
-        Ok(self.create().await?.0)
+        Ok(self.options(&self.create().await?)?.0)
     }
 
-    async fn create(&self) -> anyhow::Result<(PgConnectOptions, PgConnectOptions)> {
+    async fn create(&self) -> anyhow::Result<String> {
         let name = format!("bench_{}", random::id().simple());
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(create).execute(&mut self.database.connect_as_owner().await?).await?;
+        Ok(name)
+    }
+
+    /// How its owner and the program connect to a database.
+    fn options(&self, name: &str) -> anyhow::Result<(PgConnectOptions, PgConnectOptions)> {
         let server = self.database.server().context("the cluster is embedded")?;
-        Ok((server.options().database(&name), server.options_as(APP).database(&name)))
+        Ok((server.options().database(name), server.options_as(APP).database(name)))
     }
 }
 
 /// A ledger with one account.
 #[derive(Clone)]
 pub struct Ledger {
+    /// Of its database.
+    pub name: String,
     pub pool: PgPool,
     pub log: Log,
     pub service: Service,
@@ -84,6 +110,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// The same ledger, for another of its accounts.
+    pub async fn of(&self, email: &str) -> anyhow::Result<Self> {
+        Ok(Self { actor: self.service.register(email).await?, ..self.clone() })
+    }
+
     pub async fn start_conversation(&self) -> anyhow::Result<ConversationId> {
         let conversation = ConversationId(random::id());
         let start = Start::default();

@@ -12,6 +12,7 @@ use crate::limit::{Limit, Place};
 use crate::rounds::{Turn, interleave, rate};
 use crate::text::Prose;
 
+/// Unless `EVENTS` says otherwise.
 const MESSAGES: usize = 20_000;
 const ORDER: usize = 500;
 /// Rows in a page of the limit's.
@@ -38,7 +39,9 @@ pub async fn filled(cluster: &Cluster) -> anyhow::Result<(Ledger, Limit)> {
     let ledger = cluster.ledger(&[]).await?;
     let limit = Limit::create(cluster.empty().await?, 1).await?;
     let mut prose = Prose::new(2)?;
-    for _ in 0..MESSAGES / ORDER {
+    #[allow(clippy::disallowed_methods)] // how long a run is
+    let messages = std::env::var("EVENTS").map_or(Ok(MESSAGES), |events| events.parse())?;
+    for _ in 0..messages / ORDER {
         let texts = prose.many(ORDER);
         limit.insert_many(&mut *limit.client(0).await, Place::first(), &texts).await?;
         ledger.say(ledger.start_conversation().await?, texts).await?;

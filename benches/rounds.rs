@@ -20,9 +20,20 @@ pub async fn interleave(
     // One short turn each to warm up, not counted.
     ours(TURN / 4).await?;
     limit(TURN / 4).await?;
+    take_turns(figure, unit, ROUNDS, async || ours(TURN).await, async || limit(TURN).await).await
+}
+
+/// The same where a turn is one whole piece of work and lasts as long as it takes.
+pub async fn take_turns(
+    figure: &str,
+    unit: &str,
+    rounds: usize,
+    mut ours: impl AsyncFnMut() -> anyhow::Result<f64>,
+    mut limit: impl AsyncFnMut() -> anyhow::Result<f64>,
+) -> anyhow::Result<()> {
     let (mut rates, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let (rate, against) = (ours(TURN).await?, limit(TURN).await?);
+    for _ in 0..rounds {
+        let (rate, against) = (ours().await?, limit().await?);
         rates.push(rate);
         limits.push(against);
         ratios.push(rate / against);

@@ -78,7 +78,7 @@ async fn whatever_is_under_way_it_ends_in_one_receipt_and_nothing_comes_back() {
     };
     let asks = async {
         while one.request_export(goes, false).await.is_ok() {
-            sleep(Duration::from_millis(20)).await
+            sleep(Duration::from_millis(20)).await;
         }
     };
     let forgetting = async {
@@ -104,7 +104,9 @@ async fn whatever_is_under_way_it_ends_in_one_receipt_and_nothing_comes_back() {
     assert!(texts.iter().all(Option::is_none), "{texts:?}");
     sleep(Duration::from_millis(500)).await;
     assert_eq!(names(&kept), Vec::<String>::new());
-    jobs.into_iter().for_each(|job| job.abort());
+    for job in jobs {
+        job.abort();
+    }
 }
 
 /// Forgotten before, amid and behind the moment at which their export is made: nothing of it stays.
@@ -130,7 +132,9 @@ async fn of_an_export_that_is_being_made_nothing_stays() {
     // Whoever was late has seen by now that it is.
     sleep(Duration::from_secs(1)).await;
     assert_eq!(names(&kept), Vec::<String>::new());
-    jobs.into_iter().for_each(|job| job.abort());
+    for job in jobs {
+        job.abort();
+    }
 }
 
 #[tokio::test]

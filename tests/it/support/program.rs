@@ -73,6 +73,7 @@ impl Ledger {
 }
 
 /// Where what a server logs goes: with what the tests print, if all of that is wanted.
+#[allow(clippy::disallowed_methods)] // how the test harness itself is told
 fn heard() -> Stdio {
     if std::env::var_os("RUST_TEST_NOCAPTURE").is_some() { Stdio::inherit() } else { Stdio::null() }
 }

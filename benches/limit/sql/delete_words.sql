@@ -1,0 +1,1 @@
+DELETE FROM bare.words WHERE owner_id = $1
