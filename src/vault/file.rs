@@ -134,9 +134,13 @@ impl<R: Read + Seek> Opener<R> {
         let sealed = from.seek(SeekFrom::End(0))?.saturating_sub(HEADER as u64);
         let whole = (PIECE + TAG_LEN) as u64;
         let (pieces, rest) = (sealed / whole, sealed % whole);
-        let tags = (pieces + u64::from(rest > 0)) * TAG_LEN as u64;
-        let length = sealed.checked_sub(tags).filter(|_| sealed >= TAG_LEN as u64);
-        let length = length.ok_or_else(|| damaged("it was cut off"))?;
+        // A last piece is a tag at least, and more than a tag behind others.
+        let tag = TAG_LEN as u64;
+        let is_whole = if pieces == 0 { rest >= tag } else { rest == 0 || rest > tag };
+        if !is_whole {
+            return Err(damaged("it was cut off, or something hangs on it"));
+        }
+        let length = sealed - (pieces + u64::from(rest > 0)) * tag;
         let piece = Zeroizing::new(Vec::with_capacity(PIECE + TAG_LEN));
         Ok(Self { from, key: Zeroizing::new(*key.files()), header, length, at: 0, piece, number: None })
     }
@@ -220,8 +224,19 @@ mod tests {
         Ok(plain)
     }
 
+    #[test]
+    fn whatever_hangs_on_a_file_of_full_pieces_is_found() {
+        for pieces in 0..3 {
+            let sealed = sealed(&vec![7; pieces * PIECE]);
+            for more in 1..40 {
+                let longer = [&sealed[..], &vec![0; more]].concat();
+                assert!(opened(&longer, 7).is_err(), "{more} behind {pieces} pieces");
+            }
+        }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn what_was_sealed_opens_from_any_place_and_not_when_changed(
