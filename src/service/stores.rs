@@ -80,6 +80,7 @@ pub const STORES: &[Store] = &[
     store(Memory("service/state.rs"), Passes("facts of conversations, ten minutes after their last use")),
     store(Memory("service/snapshot.rs"), Passes("a policy, within ten seconds")),
     store(Memory("service/masking.rs"), Passes("names that an account listed, within ten seconds")),
+    store(Memory("service/transfer.rs"), Passes("facts of conversations, while an archive of them is taken in")),
     store(Memory("service/mod.rs"), Passes("the last position of an account")),
 ];
 
