@@ -19,7 +19,7 @@ const LENGTH: usize = 200;
 
 pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let messages = messages()?;
-    let ledger = cluster.ledger(&BUILT_IN).await?;
+    let ledger = cluster.ledger(BUILT_IN).await?;
     let service = ledger.service.clone().with_receipts(Receipts::kept_in(cluster.root().join("receipts")));
     let ledger = Ledger { service, ..ledger };
     let mut leaving = Vec::new();
