@@ -170,7 +170,8 @@ impl Ledger {
     pub async fn caught_up(&self) -> anyhow::Result<()> {
         let head = self.log.head().await?;
         for view in &self.views {
-            self.service.caught_up(self.actor, view, Some(head)).await?;
+            // A read waits two seconds; here there may be much to fold.
+            while self.service.caught_up(self.actor, view, Some(head)).await.is_err() {}
         }
         Ok(())
     }
