@@ -5,18 +5,19 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::Place;
 use super::output::{bar, say, say_json};
+use super::reader::Reader;
 use crate::archive::manifest::Of;
 use crate::archive::work::{Cover, Work};
 use crate::database::Role;
 use crate::event::{Position, Reading};
-use crate::service::{Actor, Exported, Service, Wanted};
+use crate::service::{Actor, Exported, Service, Wanted, legend_of};
 
 /// Hands out all of an account's, or for an auditor a stretch of the whole log without words, as an archive.
 ///
@@ -51,12 +52,8 @@ pub(super) struct Export {
     /// Put placeholders for personal data in the words; what they stand for is written to FILE with `.legend.json`
     #[arg(long)]
     masked: bool,
-    /// Why it is handed out: said to the account, before it is
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// A token of the account: then it is its owner who takes it, and nothing is said
-    #[arg(long, value_name = "TOKEN", env = "CONVOLEDGER_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    reader: Reader,
     /// Print one JSON document: `file`, `events`, `conversations`, `messages`, `size`, `bytes`, `sha256`
     #[arg(long)]
     json: bool,
@@ -65,7 +62,11 @@ pub(super) struct Export {
 impl Export {
     pub(super) async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
         place.must_exist()?;
-        ensure!(!self.to.exists(), "{} is there already; choose another name", self.to.display());
+        let legend = self.masked.then(|| legend_of(&self.to));
+        let mut files = std::iter::once(self.to.clone()).chain(legend);
+        if let Some(there) = files.find(|file| file.exists()) {
+            bail!("{} is there already; choose another name", there.display());
+        }
         let house = place.open(Role::Command).await?;
         if self.anonymised {
             let written = self.write_anonymised(&house.service).await;
@@ -115,9 +116,7 @@ impl Export {
         if let Of::Account { account } = of
             && !begun
         {
-            service
-                .enter(Actor { account }, self.token.as_deref(), Reading::Export, None, self.reason.as_deref())
-                .await?;
+            self.reader.enter(service, Actor { account }, Reading::Export, None).await?;
         }
         let wanted = Wanted { of, size: self.size, masked: self.masked };
         let exported = service.export(wanted, &work, self.to.clone(), told).await;
@@ -128,7 +127,7 @@ impl Export {
 
     /// The facts of all events there are now. How many.
     async fn write_anonymised(&self, service: &Service) -> anyhow::Result<u64> {
-        let new = self.to.with_extension("new");
+        let new = partial(&self.to)?;
         let mut file = BufWriter::new(File::create(&new).context("the file cannot be made there")?);
         let head = service.log().head().await?;
         let shown = bar(head.0.unsigned_abs(), "exporting {bar:40} {pos}/{len}, {eta}");

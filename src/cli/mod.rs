@@ -17,6 +17,7 @@ mod migrate;
 mod open;
 mod output;
 mod projections;
+mod reader;
 mod rebuild;
 mod replay;
 mod retention;

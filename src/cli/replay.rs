@@ -16,6 +16,7 @@ use serde_json::json;
 use self::story::{Scene, Story};
 use super::Place;
 use super::output::{complain, heard, say, say_json};
+use super::reader::Reader;
 use crate::api::graphql::id::Name;
 use crate::database::Role;
 use crate::event::{AccountId, ConversationId, OwnerId, Position, Private, Reading, Version};
@@ -46,12 +47,8 @@ pub(super) struct ReplayCommand {
     /// Go on with what happens next, until interrupted
     #[arg(long)]
     follow: bool,
-    /// Why it is read, when it is another's: it is recorded, and told to them
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// A token of whoever reads
-    #[arg(long, value_name = "TOKEN", env = "CONVOLEDGER_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    reader: Reader,
     /// Print one JSON document: `conversation`, `events`, `totals`. With --follow, one document a line for each event
     #[arg(long)]
     json: bool,
@@ -113,7 +110,7 @@ impl ReplayCommand {
         let begun = service.missed(owner, self.conversation.1, Version(0), 1).await?;
         ensure!(!begun.is_empty(), "this ledger has no such conversation");
         let (what, conversation) = (Reading::Conversation, Some(self.conversation.1));
-        Ok(service.enter(owner, self.token.as_deref(), what, conversation, self.reason.as_deref()).await?)
+        Ok(self.reader.enter(service, owner, what, conversation).await?)
     }
 
     /// Takes in what comes before the first version that is shown, and says where that ends.

@@ -365,7 +365,7 @@ impl Making<'_> {
         let manifest = self.manifest(counts);
         let readme = readme::text(&manifest, &self.service.checkpoint_keys().await?);
         let (work, note, service) = (self.work.clone(), self.plan.note.clone(), self.service.clone());
-        let (new, runtime) = (to.with_extension("new"), Handle::current());
+        let (new, runtime) = (self.work.directory().join("packed"), Handle::current());
         let packed = new.clone();
         let packing = spawn_blocking(move || {
             let mut counted = Counted::new(work.cover().create(&packed)?);
@@ -389,7 +389,6 @@ impl Making<'_> {
         let exported = packing.await.map_err(|panic| Trouble::Internal(panic.to_string()))??;
         // Nothing stands under its name before it is known that it may.
         if let Err(closed) = self.is_open().await {
-            fs::remove_file(&new)?;
             self.work.remove()?;
             return Err(closed);
         }
