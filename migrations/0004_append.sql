@@ -150,7 +150,7 @@ BEGIN
     FOR made IN
         SELECT e.position, e.owner_id, e.kind FROM event AS e
         WHERE e.position > head AND e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-            'message.forgotten', 'conversation.forgotten', 'retention.applied')
+            'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied')
         ORDER BY e.position
     LOOP
         PERFORM forgetting(made.position, made.owner_id, made.kind);

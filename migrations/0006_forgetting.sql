@@ -34,7 +34,7 @@ CREATE TABLE unswept (
 
 -- The few events that take something away, or are on the way to it.
 CREATE INDEX event_forgetting ON event (position) WHERE kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-    'message.forgotten', 'conversation.forgotten', 'retention.applied');
+    'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied');
 
 -- Words go only where the log says so, and never while their owner is held: this alone deletes them, as a role of its own.
 -- The event at `because` says whose, or which; `after` is where the last call ended, for a person's words go piece by piece.
@@ -98,6 +98,9 @@ BEGIN
         UPDATE vault.subject_key SET wrapped = NULL WHERE subject_id = whose AND wrapped IS NOT NULL;
     WHEN 'account.forgotten' THEN
         UPDATE closed AS c SET done = true WHERE c.owner_id = whose;
+    WHEN 'conversation.expired' THEN
+        -- Swept with the event that it is a part of carrying out.
+        PERFORM expire(because);
     ELSE
         PERFORM erase_words(because, 0);
         INSERT INTO unswept (position, owner_id) VALUES (because, whose);

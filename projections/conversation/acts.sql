@@ -46,6 +46,7 @@ SELECT e.position, e.owner_id, e.stream_id AS conversation_id, e.version, (e.ver
 FROM event AS e
 WHERE (e.kind ^@ 'conversation.' OR e.kind ^@ 'message.' OR e.kind ^@ 'branch.' OR e.kind = 'model.switched'
     OR e.kind ^@ 'snapshot.')
+  AND e.kind <> 'conversation.expired'
   -- An account has snapshots configured in its own stream.
   AND e.stream_id <> e.owner_id;
 

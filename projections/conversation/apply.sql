@@ -12,6 +12,61 @@ WITH happened AS MATERIALIZED (
     SELECT * FROM act WHERE position > $1 AND position <= $2
 ),
 
+-- Of a conversation that expired no other event is there to be folded: its rows are of ranges before.
+expired AS MATERIALIZED (
+    SELECT owner_id, stream_id AS id FROM event
+    WHERE position > $1 AND position <= $2 AND kind = 'conversation.expired'
+),
+conversation_gone AS (
+    DELETE FROM conversation WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM conversation AS t WHERE t.owner_id = e.owner_id AND t.id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+conversation_mark_gone AS (
+    DELETE FROM conversation_mark WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM conversation_mark AS t WHERE t.owner_id = e.owner_id AND t.id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+branch_gone AS (
+    DELETE FROM branch WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM branch AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+segment_gone AS (
+    DELETE FROM segment WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM segment AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+snapshot_gone AS (
+    DELETE FROM snapshot WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM snapshot AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+thinned_gone AS (
+    DELETE FROM thinned WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM thinned AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+message_gone AS (
+    DELETE FROM message WHERE ctid = ANY (ARRAY(
+        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
+            SELECT t.ctid FROM message AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
+        ) AS t
+    ))
+),
+
 conversation_block AS (
     SELECT owner_id, conversation_id, block,
         max(position) AS position, max(version) AS version, max(occurred_at) AS updated_at, max(titled) AS titled,

@@ -26,7 +26,7 @@ running AS (
             OVER (PARTITION BY p.stream_id, p.segment ORDER BY e.depth) AS cost_usd
     FROM passed AS p
     CROSS JOIN LATERAL (
-        SELECT e.depth, e.body FROM event AS e
+        SELECT e.depth, e.body FROM fold.event AS e
         WHERE e.owner_id = $1 AND e.stream_id = p.stream_id AND e.segment = p.segment AND e.depth <= p.last
         OFFSET 0
     ) AS e

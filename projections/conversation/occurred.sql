@@ -9,7 +9,7 @@ FROM (
 ) AS mark
 CROSS JOIN LATERAL (
     SELECT e.position, bool_and(e.kind = 'snapshot.thinned' OR e.occurred_at <= $3) OVER (ORDER BY e.version) AS by_then
-    FROM event AS e
+    FROM fold.event AS e
     WHERE e.owner_id = $1 AND e.stream_id = $2 AND e.version >= mark.version AND e.version <= mark.version + 64
 ) AS e
 WHERE e.by_then

@@ -32,11 +32,11 @@ FROM page AS p
 LEFT JOIN LATERAL (
     SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id,
         e.correlation_id, e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body,
-        e.command_digest, e.words_digest, e.leaf, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
+        e.command_digest, e.words_digest, e.leaf, e.reduced, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
         w.ciphertext
     FROM lineage AS l
     CROSS JOIN LATERAL (
-        SELECT e.* FROM event AS e
+        SELECT e.* FROM fold.event AS e
         WHERE e.owner_id = $1 AND e.stream_id = l.conversation_id AND e.segment = l.segment
           AND e.depth BETWEEN p.low AND least(p.high, l.last)
         -- Says to the planner, while it has no statistics, that event_place is the way: it has this order.

@@ -1,11 +1,11 @@
 -- Messages by where they stand, as they were at $5, as far as the projection has come.
 SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id,
     e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, e.command_digest,
-    e.words_digest, e.leaf, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
+    e.words_digest, e.leaf, e.reduced, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
     w.ciphertext
 FROM unnest($2::uuid[], $3::int[], $4::int[]) AS asked (conversation_id, segment, depth)
 CROSS JOIN LATERAL (
-    SELECT e.* FROM event AS e
+    SELECT e.* FROM fold.event AS e
     WHERE e.owner_id = $1 AND e.stream_id = asked.conversation_id AND e.segment = asked.segment
       AND e.depth = asked.depth AND e.position <= least($5, (SELECT p.position FROM conversation.progress AS p))
     LIMIT 1

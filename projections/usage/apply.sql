@@ -1,4 +1,16 @@
--- The messages in ($1, $2] folded by key, then one upsert.
+-- The messages in ($1, $2] folded by key, then one upsert. Of what expired with its money no message is there to be folded: its
+-- rows are of ranges before.
+WITH gone AS (
+    DELETE FROM usage WHERE ctid = ANY (ARRAY(
+        SELECT u.ctid FROM (
+            SELECT owner_id, stream_id FROM event
+            WHERE position > $1 AND position <= $2 AND kind = 'conversation.expired' AND NOT body ? 'keeps'
+        ) AS e
+        CROSS JOIN LATERAL (
+            SELECT u.ctid FROM usage AS u WHERE u.owner_id = e.owner_id AND u.conversation_id = e.stream_id OFFSET 0
+        ) AS u
+    ))
+)
 INSERT INTO usage AS was (owner_id, quarter, conversation_id, branch, model, provider, messages, unpriced, timed,
     size_bytes, tokens_in, tokens_out, cache_reads, cache_writes_5m, cache_writes_1h, reasoning, latency_ms, cost_usd)
 SELECT owner_id,
@@ -20,9 +32,8 @@ SELECT owner_id,
 FROM (
     SELECT owner_id, occurred_at, stream_id, body, body -> 'usage' AS usage,
         round((body ->> 'cost_usd')::numeric, 12) AS cost_usd
-    FROM event
-    -- A grafted message was paid for where it was said.
-    WHERE position > $1 AND position <= $2 AND kind = 'message.appended' AND NOT body ? 'origin'
+    FROM spending
+    WHERE position > $1 AND position <= $2
     -- Keeps what is read of a body from being read again for every sum.
     OFFSET 0
 ) AS said

@@ -38,7 +38,7 @@ used AS (
                 WHERE $20 = 9223372036854775807
             ) AS cut
             CROSS JOIN LATERAL (
-                SELECT e.body FROM event AS e
+                SELECT e.body FROM fold.spending AS e
                 WHERE e.owner_id = $1 AND e.stream_id = cut.conversation_id AND e.segment IS NOT NULL
                   AND e.occurred_at >= cut.since AND e.occurred_at < cut.until
                   AND e.position <= (SELECT s.position FROM stands AS s)
@@ -47,12 +47,11 @@ used AS (
             ) AS e
             UNION ALL
             SELECT date_bin('15 minutes', e.occurred_at, '4714-11-24 00:00:00+00 BC'), e.stream_id, e.body
-            FROM event AS e
+            FROM fold.spending AS e
             WHERE $20 < 9223372036854775807 AND e.owner_id = $1 AND e.position <= $20 AND e.segment IS NOT NULL
               AND e.occurred_at >= coalesce($21, '-infinity'::timestamptz)
               AND e.occurred_at < coalesce($22, 'infinity'::timestamptz)
         ) AS said
-        WHERE NOT said.body ? 'origin'
         OFFSET 0
     ) AS e
 ),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::expiry::Expiries;
 use super::line::{Line, Unsound};
 use super::manifest::{Counts, Manifest, Of, signed_text};
 use super::name;
@@ -73,6 +74,7 @@ pub fn check(path: &Path, trusted: Option<&[Verifier]>, mut checked: impl FnMut(
             Ok::<_, Wrong>(())
         })?;
     }
+    events.expiries.end()?;
     archive.streams(|head| {
         let seen = events.streams.remove(&(head.owner, head.stream));
         let whole = seen.is_some_and(|(from, to)| from == head.from && to == head.version);
@@ -163,6 +165,7 @@ struct Events<'a> {
     last: Position,
     /// The first and the last version of each.
     streams: HashMap<(OwnerId, StreamId), (Version, Version)>,
+    expiries: Expiries,
     counts: Counts,
 }
 
@@ -172,7 +175,14 @@ impl<'a> Events<'a> {
             Of::Account { .. } => Position(0),
             Of::Range { from, .. } => Position(from.0 - 1),
         };
-        Self { manifest, checkpoint, last, streams: HashMap::new(), counts: Counts::default() }
+        Self {
+            manifest,
+            checkpoint,
+            last,
+            streams: HashMap::new(),
+            expiries: Expiries::new(matches!(manifest.of, Of::Account { .. })),
+            counts: Counts::default(),
+        }
     }
 
     fn take(&mut self, line: &Line) -> Result<(), Wrong> {
@@ -202,6 +212,7 @@ impl<'a> Events<'a> {
         let first = known.map_or(line.version, |(first, _)| first);
         self.streams.insert((line.owner, line.stream), (first, line.version));
         line.check(&self.manifest.origin, self.manifest.ledger, self.checkpoint.size, &self.checkpoint.root)?;
+        self.expiries.take(line)?;
         self.counts.count(line);
         Ok(())
     }

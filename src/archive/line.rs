@@ -45,6 +45,10 @@ pub struct Line {
     pub causation: Option<EventId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// The event that took its facts away, or all of them but money: then `facts` is what is left, and the leaf counts as it
+    /// is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Position>,
     pub facts: Value,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Part>,
@@ -107,6 +111,10 @@ pub enum Unsound {
     Absent(Position),
     #[error("the words of event {0} (part {1}) are not those that were sealed when it was recorded")]
     Words(Position, u8),
+    #[error(
+        "event {0} is shown without its facts, or what is left of its conversation is not what was left when it expired"
+    )]
+    Expired(Position),
     #[error("event {0} does not say of each of its words what became of them")]
     Form(Position),
 }
@@ -115,7 +123,7 @@ impl Line {
     /// The line of an event, without its words and its proof.
     #[must_use]
     pub fn of(recorded: Recorded, history: HistoryId) -> Self {
-        let Recorded { position, version, recorded_at, leaf, fact } = recorded;
+        let Recorded { position, version, recorded_at, leaf, reduced, fact } = recorded;
         let words = digest::words_parts(&fact.words_digest).map(|(part, digest)| Part {
             part,
             digest: digest.try_into().unwrap_or_default(),
@@ -142,6 +150,7 @@ impl Line {
             correlation: fact.correlation,
             causation: fact.causation,
             place: fact.place,
+            expired: reduced,
             facts: fact.body,
             leaf,
             proof: Vec::new(),
@@ -156,7 +165,7 @@ impl Line {
     }
 
     /// Checks that this very event is in the log of `size` events whose root is `root`, and that its words are those that it
-    /// was recorded with.
+    /// was recorded with. Of one that expired, only its leaf is: see [`Expiries`](super::expiry::Expiries).
     ///
     /// # Errors
     /// If not.
@@ -164,11 +173,11 @@ impl Line {
         let event = digest::event(&self.fact().ok_or(Unsound::Form(self.position))?);
         let stream = (self.owner, self.stream, self.version);
         let leaf = digest::leaf(origin, self.history, self.position, stream, self.recorded_at, &event);
-        if leaf != self.leaf {
+        if leaf != self.leaf && self.expired.is_none() {
             return Err(Unsound::Leaf(self.position));
         }
         let index = self.position.0.checked_sub(1).and_then(|index| u64::try_from(index).ok());
-        if index.and_then(|index| root_by(&self.proof, leaf, index, size)).as_ref() != Some(root) {
+        if index.and_then(|index| root_by(&self.proof, self.leaf, index, size)).as_ref() != Some(root) {
             return Err(Unsound::Absent(self.position));
         }
         self.words.iter().try_for_each(|part| self.check_part(ledger, part))

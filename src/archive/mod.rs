@@ -17,6 +17,7 @@
 //! and goes on; then the units are packed ([`pack`]). Nothing holds more than a page of it in memory.
 
 pub mod check;
+pub mod expiry;
 pub mod line;
 pub mod manifest;
 pub mod open;

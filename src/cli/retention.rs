@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Place;
 use super::output::{say, say_json};
 use crate::database::Role;
-use crate::event::{AccountId, Lapsed, Requester, RetentionPolicy};
+use crate::event::{AccountId, Lapsed, Requester, Resting, RetentionPolicy};
 use crate::ledger::retention::{KEPT, check};
 use crate::service::{Kept, Retained, Service};
 
@@ -31,7 +31,7 @@ enum Action {
     Undo(Undo),
 }
 
-/// Tells how long an account's words are kept, and what is announced.
+/// Tells how long what an account said is kept, and what is announced.
 #[derive(Debug, Args)]
 struct Show {
     #[command(flatten)]
@@ -40,13 +40,14 @@ struct Show {
     retain: Retain,
 }
 
-/// Settles how long an account's words are kept, whatever the server says. What was announced before is void.
+/// Settles how long what an account said is kept, whatever the server says. What was announced before is void.
 #[derive(Debug, Args)]
 struct Set {
     #[command(flatten)]
     whose: Whose,
-    /// Lifetimes in days since words were recorded, of all words or by kind of event, and the days in which a notice can be
-    /// undone: `words=365d,message.appended=30d,conversation.titled=ever,undo=7d`; or `ever`, or `default`
+    /// Lifetimes in days: of all words or by kind of event, since they were recorded; of the facts and the money of
+    /// conversations, since their newest event; and the days in which a notice can be undone:
+    /// `words=365d,message.appended=30d,facts=730d,money=3650d,undo=7d`; or `ever`, or `default`
     #[arg(value_name = "POLICY", value_parser = settled)]
     policy: Settled,
     #[command(flatten)]
@@ -65,7 +66,8 @@ struct Run {
     #[command(flatten)]
     retain: Retain,
     /// Print one JSON document: {"dry_run", "accounts": [{"account", "held", "due", "announced", "gone"}]}, both lists of
-    /// {"class", "kind", "events", "parts", "bytes", "first", "last"}
+    /// {"class": "words", "kind", "events", "parts", "bytes", "first", "last"} and of {"class": "facts" or "money",
+    /// "conversations", "events", "first", "last"}
     #[arg(long)]
     json: bool,
 }
@@ -89,7 +91,7 @@ struct Whose {
 
 /// What the server says.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "How long words are kept")]
+#[command(next_help_heading = "How long things are kept")]
 pub(super) struct Retain {
     /// For accounts that settled nothing: `words=365d,message.rated=30d,undo=7d` and the like, or `ever`
     #[arg(long = "retain", value_name = "POLICY", env = "CONVOLEDGER_RETAIN", default_value = "ever", value_parser = policy)]
@@ -138,6 +140,11 @@ fn written(policy: &RetentionPolicy) -> String {
     let mut text = format!("words={}", span(policy.words));
     for (kind, days) in &policy.kinds {
         let _ = write!(text, ",{kind}={}", span(*days)); // a string takes it
+    }
+    for (what, lifetime) in [("facts", policy.facts), ("money", policy.money)] {
+        if lifetime.is_some() {
+            let _ = write!(text, ",{what}={}", span(lifetime));
+        }
     }
     text + &format!(",undo={}d", policy.undo)
 }
@@ -193,17 +200,18 @@ impl Whose {
     fn tell(&self, account: AccountId, kept: &Kept) -> anyhow::Result<()> {
         let announced = kept.notice.as_ref().map(|notice| &notice.announced);
         let words = announced.map(|announced| announced.words.as_slice()).unwrap_or_default();
+        let resting = announced.map(|announced| announced.conversations.as_slice()).unwrap_or_default();
         if self.json {
             return say_json(&json!({
                 "account": account, "policy": kept.policy, "own": kept.own, "held": kept.held,
-                "announced": lines(words), "due": announced.map(|announced| announced.due),
+                "announced": lines(words, resting), "due": announced.map(|announced| announced.due),
             }));
         }
         let whose = if kept.own { "its own" } else { "the server's" };
         say(&format!("account {account}: {} ({whose}){}", written(&kept.policy), stays(kept.held)));
         if let Some(announced) = announced {
             say(&format!("announced, and gone at {}:", time(announced.due)));
-            say_words(words);
+            say_all(words, resting);
         }
         Ok(())
     }
@@ -242,21 +250,22 @@ impl Run {
         if retained.is_empty() {
             return Ok(());
         }
-        let Retained { held, announced: words, due, gone, .. } = retained;
+        let Retained { held, announced: words, resting, due, gone, expired, .. } = retained;
         told.push(json!({
-            "account": account, "held": held, "due": due, "announced": lines(&words), "gone": lines(&gone),
+            "account": account, "held": held, "due": due, "announced": lines(&words, &resting),
+            "gone": lines(&gone, &expired),
         }));
         if self.json {
             return Ok(());
         }
-        if !gone.is_empty() {
+        if !gone.is_empty() || !expired.is_empty() {
             say(&format!("account {account}: {}", if self.dry_run { "would go" } else { "gone" }));
-            say_words(&gone);
+            say_all(&gone, &expired);
         }
         if let Some(due) = due {
             let announced = if self.dry_run { "would go" } else { "announced, and gone" };
             say(&format!("account {account}: {announced} at {}{}", time(due), stays(held)));
-            say_words(&words);
+            say_all(&words, &resting);
         }
         Ok(())
     }
@@ -266,7 +275,7 @@ async fn named(service: &Service, name: &str) -> anyhow::Result<AccountId> {
     Ok(service.named(name).await?.context("there is no such account")?.account)
 }
 
-fn lines(words: &[Lapsed]) -> Vec<BTreeMap<&str, Value>> {
+fn lines<'w>(words: &'w [Lapsed], resting: &[Resting]) -> Vec<BTreeMap<&'w str, Value>> {
     let line = |words: &Lapsed| {
         BTreeMap::from([
             ("class", json!("words")),
@@ -278,13 +287,26 @@ fn lines(words: &[Lapsed]) -> Vec<BTreeMap<&str, Value>> {
             ("last", json!(words.last)),
         ])
     };
-    words.iter().map(line).collect()
+    let rest = |resting: &Resting| {
+        BTreeMap::from([
+            ("class", json!(resting.class)),
+            ("conversations", json!(resting.conversations)),
+            ("events", json!(resting.events)),
+            ("first", json!(resting.first)),
+            ("last", json!(resting.last)),
+        ])
+    };
+    words.iter().map(line).chain(resting.iter().map(rest)).collect()
 }
 
-fn say_words(words: &[Lapsed]) {
+fn say_all(words: &[Lapsed], resting: &[Resting]) {
     for Lapsed { kind, events, bytes, first, last, .. } in words {
         let (first, last) = (time(*first), time(*last));
         say(&format!("{events:>10}  words of {kind}, {bytes} bytes, recorded from {first} to {last}"));
+    }
+    for Resting { class, conversations, events, first, last, .. } in resting {
+        let (class, first, last) = (class.name(), time(*first), time(*last));
+        say(&format!("{events:>10}  events, {class} of {conversations} conversations at rest since {first} to {last}"));
     }
 }
 
@@ -302,7 +324,12 @@ mod tests {
 
     #[test]
     fn a_policy_is_read_as_it_is_written() {
-        for text in ["ever", "words=365d,undo=7d", "words=365d,conversation.titled=ever,message.appended=30d,undo=0d"] {
+        for text in [
+            "ever",
+            "words=365d,undo=7d",
+            "words=365d,facts=730d,money=3650d,undo=7d",
+            "words=365d,conversation.titled=ever,message.appended=30d,undo=0d",
+        ] {
             assert_eq!(policy(text).map(|policy| written(&policy)), Ok(text.to_owned()));
         }
         assert_eq!(policy("words=1d").map(|policy| policy.undo), Ok(7));
@@ -316,7 +343,9 @@ mod tests {
             ("words=1w", "no lifetime"),
             ("undo=ever", "takes days"),
             ("words=99999999d", "36500"),
-            ("facts=365d", "for ever"),
+            ("facts=365d", "would outlive"),
+            ("words=30d,conversation.titled=ever,facts=365d", "would outlive"),
+            ("words=30d,facts=365d,money=364d", "would outlive"),
             ("message.hidden=3d", "says something"),
         ] {
             let told = policy(wrong).expect_err(wrong);

@@ -52,7 +52,8 @@ pub use part::{Modality, Part, PartKind};
 pub use private::Private;
 pub use projection::ProjectionSkipped;
 pub use retention::{
-    Lapsed, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy, RetentionUndone, SAYING,
+    Class, ConversationExpired, Lapsed, Resting, RetentionAnnounced, RetentionApplied, RetentionConfigured,
+    RetentionPolicy, RetentionUndone, SAYING,
 };
 pub use sealed::Sealed;
 pub use snapshot::{
@@ -129,6 +130,8 @@ pub enum Unreadable {
     Kind { kind: String },
     #[error("`{kind}` is of version {version}, and this version of convoledger reads up to {newest}; run a newer one")]
     Version { kind: String, version: u16, newest: u16 },
+    #[error("what `{kind}` said is gone: the time of its conversation was over")]
+    Expired { kind: String },
     #[error("the facts of `{kind}` do not read as one")]
     Facts {
         kind: String,
@@ -271,6 +274,7 @@ vocabulary!(
     ExportExpired,
     MessageForgotten,
     ConversationForgotten,
+    ConversationExpired,
     SubjectKeyCreated,
     ProjectionSkipped,
     RetentionConfigured,

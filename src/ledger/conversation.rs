@@ -16,6 +16,8 @@ use crate::event::{
 pub struct Conversation {
     pub version: Version,
     pub started: bool,
+    /// Its time was over: what it was is gone.
+    pub expired: bool,
     /// The message of another conversation that it goes on below.
     pub from: Option<Ancestor>,
     /// The version of the event that holds the title; 0 without one.
@@ -167,6 +169,7 @@ pub(super) fn evolve(state: &mut Conversation, event: &Event) {
             state.branches = vec![Branch::default()];
             state.preferred = BranchNumber::MAIN;
         }
+        Event::ConversationExpired(_) => state.expired = true,
         Event::ConversationTitled(_) => state.title = state.version,
         Event::ConversationFavorited(_) => state.favorited = true,
         Event::ConversationUnfavorited(_) => state.favorited = false,

@@ -162,6 +162,9 @@ fn decide_amid(
 }
 
 fn become_events(state: &Conversation, act: Act) -> Result<Vec<Event>, Refusal> {
+    if state.expired {
+        return Err(Refusal::Expired);
+    }
     match act {
         Act::Append(append) => message::append(state, append),
         Act::Edit(edit) => message::edit(state, edit),
@@ -183,6 +186,13 @@ fn become_events(state: &Conversation, act: Act) -> Result<Vec<Event>, Refusal> 
         Act::Restore(restore) => restore::restore(state, &restore),
         act => conversation::decide(state, act),
     }
+}
+
+/// The state after an event that says nothing any more: only the expiry that follows it counts.
+#[must_use]
+pub fn pass(mut state: Conversation) -> Conversation {
+    state.version = state.version.next();
+    state
 }
 
 /// The state after what happened. Total: whatever the log holds is history.

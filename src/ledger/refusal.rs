@@ -55,8 +55,10 @@ pub enum Refusal {
     NotDue,
     #[error("`{kind}` is no kind of event that says something; give a lifetime to one of: {}", SAYING.join(", "))]
     SaysNothing { kind: String },
-    #[error("facts and money are kept for ever as yet; give a lifetime to words alone")]
-    KeptForEver,
+    #[error("words are kept no longer than facts, and facts no longer than money: {longer} would outlive {shorter}")]
+    Outlives { longer: String, shorter: &'static str },
+    #[error("the time of the conversation was over: it expired, and nothing happens to it any more")]
+    Expired,
     #[error("what was announced is going already, and what is gone is gone")]
     Going,
 }

@@ -1,6 +1,7 @@
-//! The rules for how long an account's words are kept. Nothing goes before its time, unannounced, or while it is held.
+//! The rules for how long an account's words, facts and money are kept. Nothing goes before its time, unannounced, or while it is held.
 //!
 //! A word's age counts from when it was recorded: for so long this ledger has kept it, whatever time an import says. The
+//! Facts and money go by conversation: its age counts from its newest event, so that what is talked about stays whole. The
 //! notice looks ahead by the days in which it can be undone, so that what is announced is as old as it must be when it goes.
 
 use std::collections::BTreeMap;
@@ -10,8 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::account::{Account, Forgetting};
 use super::{Bound, Refusal};
 use crate::event::{
-    Event, Lapsed, Position, Requester, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy,
-    RetentionUndone, SAYING, Version,
+    Class, Event, Lapsed, Position, Requester, Resting, RetentionAnnounced, RetentionApplied, RetentionConfigured,
+    RetentionPolicy, RetentionUndone, SAYING, Version,
 };
 
 /// What the history of an account says of it.
@@ -33,7 +34,7 @@ pub struct Notice {
     pub through: Position,
 }
 
-/// What is not announced again under a policy, kind by kind: it is gone, or was spared.
+/// What is not announced again under a policy, kind by kind and class by class: it is gone, or was spared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Settled {
     policy: RetentionPolicy,
@@ -48,11 +49,32 @@ pub struct Lapsing {
     pub until: DateTime<Utc>,
 }
 
+/// Conversations to look for: of which this class may go, behind a position, at rest since a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idle {
+    pub class: Class,
+    pub after: Position,
+    pub until: DateTime<Utc>,
+}
+
 impl Notice {
-    /// The last position that was announced.
+    /// The last position of words that were announced.
     #[must_use]
     pub fn last(&self) -> Position {
         self.announced.words.iter().map(|words| words.through).max().unwrap_or_default()
+    }
+
+    /// The last position of all that was announced.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let conversations = self.announced.conversations.iter().map(|resting| resting.through);
+        conversations.chain([self.last()]).max().unwrap_or_default()
+    }
+
+    /// The conversations of a class that were announced.
+    #[must_use]
+    pub fn resting(&self, class: Class) -> Option<&Resting> {
+        self.announced.conversations.iter().find(|resting| resting.class == class)
     }
 }
 
@@ -88,6 +110,32 @@ pub fn lapsing(account: &Account, default: &RetentionPolicy, now: DateTime<Utc>)
     SAYING.iter().filter_map(lapsing).collect()
 }
 
+/// The conversations that are to be announced at `now`, if they are there: those whose time is over when the notice is due.
+#[must_use]
+pub fn idle(account: &Account, default: &RetentionPolicy, now: DateTime<Utc>) -> Vec<Idle> {
+    let policy = policy(account, default);
+    let settled = account.retention.settled.as_ref().filter(|settled| settled.policy == *policy);
+    let due = due(policy, now);
+    let idle = |class: Class| {
+        let until = due.checked_sub_signed(days(conversations_lifetime(policy, class)?))?;
+        let after = settled.and_then(|settled| settled.through.get(class.name())).copied().unwrap_or_default();
+        Some(Idle { class, after, until })
+    };
+    [Class::Facts, Class::Money].into_iter().filter_map(idle).collect()
+}
+
+/// What is kept of a conversation when a notice is carried out at `now` that rests since `rested`, at `position`; none when it
+/// does not expire.
+#[must_use]
+pub fn keeps(notice: &Notice, position: Position, rested: DateTime<Utc>, now: DateTime<Utc>) -> Option<Option<Class>> {
+    let goes = |class: Class| {
+        let lifetime = conversations_lifetime(&notice.announced.policy, class);
+        notice.resting(class).is_some_and(|told| told.after < position && position <= told.through)
+            && lifetime.is_some_and(|lifetime| now.signed_duration_since(rested) >= days(lifetime))
+    };
+    if goes(Class::Money) { Some(None) } else { goes(Class::Facts).then_some(Some(Class::Money)) }
+}
+
 /// Settles how long things are kept; none: as the server says. Nothing happens when it is so already.
 pub fn configure(account: &Account, policy: Option<RetentionPolicy>) -> Result<Vec<Event>, Refusal> {
     if !account.registered {
@@ -105,32 +153,41 @@ pub fn configure(account: &Account, policy: Option<RetentionPolicy>) -> Result<V
 
 /// Whether it can be kept to.
 pub fn check(policy: &RetentionPolicy) -> Result<(), Refusal> {
-    if policy.facts.is_some() || policy.money.is_some() {
-        return Err(Refusal::KeptForEver);
-    }
     if let Some(kind) = policy.kinds.keys().find(|kind| !SAYING.contains(&kind.as_str())) {
         return Err(Refusal::SaysNothing { kind: kind.clone() });
     }
-    let given = policy.kinds.values().copied().chain([policy.words, Some(policy.undo)]).flatten();
-    given.into_iter().try_for_each(|days| Bound::LIFETIME.count(usize::try_from(days).unwrap_or(usize::MAX)))
+    let given = policy.kinds.values().copied().chain([policy.words, policy.facts, policy.money, Some(policy.undo)]);
+    given.flatten().try_for_each(|days| Bound::LIFETIME.count(usize::try_from(days).unwrap_or(usize::MAX)))?;
+    let within = |longer: &str, lifetime: Option<u32>, shorter, bound: Option<u32>| {
+        let outlives = bound.is_some_and(|bound| lifetime.is_none_or(|lifetime| lifetime > bound));
+        if outlives { Err(Refusal::Outlives { longer: longer.to_owned(), shorter }) } else { Ok(()) }
+    };
+    within("words", policy.words, "facts", policy.facts)?;
+    policy.kinds.iter().try_for_each(|(kind, lifetime)| within(kind, *lifetime, "facts", policy.facts))?;
+    within("facts", policy.facts, "money", policy.money)
 }
 
-/// Announces the `words` that were found. Nothing happens when there are none, or others are announced already.
+/// Announces the `words` and `conversations` that were found. Nothing happens when there are none, or others are announced already.
 pub fn announce(
     account: &Account,
     default: &RetentionPolicy,
-    words: Vec<Lapsed>,
+    (words, conversations): (Vec<Lapsed>, Vec<Resting>),
     now: DateTime<Utc>,
 ) -> Result<Vec<Event>, Refusal> {
     let policy = policy(account, default);
     free(account)?;
-    if words.is_empty() || pending(account, default).is_some() {
+    if words.is_empty() && conversations.is_empty() || pending(account, default).is_some() {
         return Ok(Vec::new());
     }
-    if words.iter().any(|words| !is_over(policy, words, due(policy, now))) {
+    let at = due(policy, now);
+    let rests = |resting: &Resting| {
+        let lifetime = conversations_lifetime(policy, resting.class);
+        lifetime.is_some_and(|lifetime| at.signed_duration_since(resting.last) >= days(lifetime))
+    };
+    if !words.iter().all(|words| is_over(policy, words, at)) || !conversations.iter().all(rests) {
         return Err(Refusal::NotDue);
     }
-    Ok(vec![RetentionAnnounced { due: due(policy, now), policy: policy.clone(), words }.into()])
+    Ok(vec![RetentionAnnounced { due: at, policy: policy.clone(), words, conversations }.into()])
 }
 
 /// The notice that is to be carried out at `now`.
@@ -154,7 +211,24 @@ pub fn apply(
     if !words.iter().all(|gone| announced(gone) && is_over(&notice.announced.policy, gone, now)) {
         return Err(Refusal::NotDue);
     }
-    Ok(vec![RetentionApplied { announced: notice.version, through, words }.into()])
+    // Conversations expire when the words have gone.
+    let more = !notice.announced.conversations.is_empty();
+    Ok(vec![RetentionApplied { announced: notice.version, through, words, conversations: 0, more }.into()])
+}
+
+/// Carries the rest of a notice out, whose words are gone: so many `conversations` expire in the same command. None: no more
+/// of them are left, and it is done with.
+pub fn expire(
+    account: &Account,
+    default: &RetentionPolicy,
+    conversations: u64,
+    now: DateTime<Utc>,
+) -> Result<Event, Refusal> {
+    free(account)?;
+    let notice = due_notice(account, default, now).filter(|notice| notice.through >= notice.last());
+    let notice = notice.ok_or(Refusal::NotDue)?;
+    let (through, more) = (notice.end(), conversations > 0);
+    Ok(RetentionApplied { announced: notice.version, through, words: Vec::new(), conversations, more }.into())
 }
 
 /// Takes a notice back: what it announced is kept, until the policy changes. Nothing happens when there is none.
@@ -174,12 +248,12 @@ pub(super) fn evolve(retention: &mut Retention, version: Version, event: &Event)
         Event::RetentionAnnounced(announced) => {
             retention.notice = Some(Notice { version, announced: announced.clone(), through: Position(0) });
         }
-        Event::RetentionUndone(_) => settle(retention),
+        Event::RetentionUndone(_) => settle(retention, true),
         Event::RetentionApplied(applied) => {
             if let Some(notice) = &mut retention.notice {
                 notice.through = applied.through;
-                if notice.through >= notice.last() {
-                    settle(retention);
+                if notice.through >= notice.last() && !applied.more {
+                    settle(retention, false);
                 }
             }
         }
@@ -187,16 +261,22 @@ pub(super) fn evolve(retention: &mut Retention, version: Version, event: &Event)
     }
 }
 
-/// The notice is done with.
-fn settle(retention: &mut Retention) {
-    let Some(Notice { announced: RetentionAnnounced { policy, words, .. }, .. }) = retention.notice.take() else {
+/// The notice is done with. A conversation that it did not let go, for something depended on it, may be announced again; one
+/// that was spared may not.
+fn settle(retention: &mut Retention, spared: bool) {
+    let Some(Notice { announced: RetentionAnnounced { policy, words, conversations, .. }, .. }) =
+        retention.notice.take()
+    else {
         return;
     };
     let before = retention.settled.take().filter(|settled| settled.policy == policy);
     let mut through = before.map(|settled| settled.through).unwrap_or_default();
-    for words in words {
-        let known = through.entry(words.kind).or_default();
-        *known = words.through.max(*known);
+    let words = words.into_iter().map(|words| (words.kind, words.through));
+    let spared = conversations.into_iter().filter(|_| spared);
+    let spared = spared.map(|resting| (resting.class.name().to_owned(), resting.through));
+    for (what, position) in words.chain(spared) {
+        let known = through.entry(what).or_default();
+        *known = position.max(*known);
     }
     retention.settled = Some(Settled { policy, through });
 }
@@ -219,6 +299,13 @@ pub fn due(policy: &RetentionPolicy, now: DateTime<Utc>) -> DateTime<Utc> {
 /// Days that words of a kind are kept; none: for ever.
 fn lifetime(policy: &RetentionPolicy, kind: &str) -> Option<u32> {
     policy.kinds.get(kind).copied().unwrap_or(policy.words)
+}
+
+const fn conversations_lifetime(policy: &RetentionPolicy, class: Class) -> Option<u32> {
+    match class {
+        Class::Facts => policy.facts,
+        Class::Money => policy.money,
+    }
 }
 
 fn is_over(policy: &RetentionPolicy, words: &Lapsed, now: DateTime<Utc>) -> bool {
@@ -361,7 +448,7 @@ mod tests {
                 let after =
                     |kind: &str| lapsing.iter().find(|lapsing| lapsing.kind == kind).map(|lapsing| lapsing.after);
                 let words = found(&there, |kind| after(kind).unwrap_or_default());
-                if !self.happen(announce(&self.account, &self.default, words, self.now)) {
+                if !self.happen(announce(&self.account, &self.default, (words, Vec::new()), self.now)) {
                     return;
                 }
             }
@@ -449,7 +536,11 @@ mod tests {
     fn a_policy_that_cannot_be_kept_to_is_refused() {
         let account = Account { registered: true, ..Account::default() };
         let settle = |policy| configure(&account, Some(policy));
-        assert_eq!(settle(RetentionPolicy { facts: Some(1), ..KEPT }), Err(Refusal::KeptForEver));
+        for (words, facts, money) in [(None, Some(1), None), (Some(2), Some(1), None), (Some(1), Some(3), Some(2))] {
+            let settled = settle(RetentionPolicy { words, facts, money, ..KEPT });
+            assert!(matches!(settled, Err(Refusal::Outlives { .. })), "{settled:?}");
+        }
+        assert!(settle(RetentionPolicy { words: Some(1), facts: Some(1), money: Some(1), ..KEPT }).is_ok());
         let kinds = || [("message.hidden".to_owned(), Some(1))].into();
         assert!(matches!(settle(RetentionPolicy { kinds: kinds(), ..KEPT }), Err(Refusal::SaysNothing { .. })));
         assert!(matches!(settle(RetentionPolicy { words: Some(40_000), ..KEPT }), Err(Refusal::TooLong { .. })));

@@ -4,6 +4,7 @@
 //!
 //! * **words digest**: BLAKE3 over part, subject, generation, nonce and ciphertext;
 //! * **event digest**: BLAKE3 over all that is known before the lane gives out position, version and time;
+//! * **left digest**: BLAKE3 over the event digests of a conversation that expired, of what is left of each;
 //! * **leaf**: SHA-256 (RFC 6962 § 2.1, `0x00` before the record) over the format's version byte, origin, history,
 //!   position, owner, stream, version, time of recording and the event digest. The lane computes it in SQL; here it is
 //!   computed again to check the lane and the disk.
@@ -15,7 +16,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Fact;
-use crate::event::{HistoryId, INTEGER_MAX, OwnerId, Position, Sealed, StreamId, Version};
+use crate::event::{
+    Class, HistoryId, INTEGER_MAX, MessageAppended, OwnerId, Payload as _, Position, Sealed, StreamId, Version,
+};
 use crate::proof::merkle;
 
 pub use crate::proof::Hash;
@@ -24,6 +27,11 @@ static WORDS: LazyLock<blake3::Hasher> =
     LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger words digest v1"));
 static EVENT: LazyLock<blake3::Hasher> =
     LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger event digest v1"));
+
+static LEFT: LazyLock<blake3::Hasher> = LazyLock::new(|| blake3::Hasher::new_derive_key("convoledger left digest v1"));
+
+/// What a message says of money.
+const MONEY: [&str; 8] = ["branch", "role", "bytes", "model", "provider", "usage", "cost_usd", "latency_ms"];
 
 /// The version byte of the leaf record.
 const LEAF_FORMAT: u8 = 1;
@@ -82,6 +90,25 @@ pub fn event(fact: &Fact) -> Hash {
     field(&mut hasher, canonical(&fact.body).as_bytes());
     field(&mut hasher, &fact.words_digest);
     hasher.finalize().into()
+}
+
+/// The digest of what is left of a conversation that expired: over the event digests of its events, as they are left.
+#[must_use]
+pub fn left(events: &[Hash]) -> Hash {
+    let mut hasher = LEFT.clone();
+    events.iter().for_each(|event| field(&mut hasher, event));
+    hasher.finalize().into()
+}
+
+/// What is left of a body: nothing, or, of what a message used and cost, that. The database takes the rest away by the same
+/// rule (`left_of`).
+#[must_use]
+pub fn left_of(kind: &str, body: &Value, keeps: Option<Class>) -> Value {
+    let whole = body
+        .as_object()
+        .filter(|body| keeps == Some(Class::Money) && kind == MessageAppended::KIND && !body.contains_key("origin"));
+    let left = whole.into_iter().flatten().filter(|(key, _)| MONEY.contains(&key.as_str()));
+    Value::Object(left.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 /// The leaf of an event: what the tree is made of.

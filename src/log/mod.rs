@@ -7,6 +7,7 @@ mod append;
 mod appender;
 mod bell;
 pub mod digest;
+mod expiry;
 mod exports;
 mod forget;
 mod lane;
@@ -25,7 +26,7 @@ pub use append::{Answer, Append, AppendError, Appended, Expected, NewEvent, Targ
 pub use appender::Limits;
 pub use digest::Hash;
 pub use forget::erased;
-pub use retention::Span;
+pub use retention::{Rested, Span};
 pub use tail::{Batch, Live};
 
 use crate::event::{
@@ -62,12 +63,17 @@ pub struct Recorded {
     pub version: Version,
     pub recorded_at: DateTime<Utc>,
     pub leaf: Hash,
+    /// The event that took its body away, or all of it but money; none while it is whole.
+    pub reduced: Option<Position>,
     pub fact: Fact,
 }
 
 impl Recorded {
     /// The event itself, its words still sealed.
     pub fn event(&self) -> Result<Event, Unreadable> {
+        if self.reduced.is_some() {
+            return Err(Unreadable::Expired { kind: self.fact.kind.clone() });
+        }
         let version = u16::try_from(self.fact.kind_version).unwrap_or_default();
         Event::read(&self.fact.kind, version, self.fact.id, self.fact.place, self.fact.body.clone())
     }

@@ -128,7 +128,7 @@ impl Log {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// The events of one owner with these ids, in no order.
+    /// The events of one owner with these ids, in no order; those that expired are not there.
     pub async fn read_ids(&self, owner: OwnerId, ids: &[EventId]) -> Result<Vec<Recorded>, sqlx::Error> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
         let rows = sqlx::query(include_str!("sql/read_ids.sql")).bind(owner.0).bind(ids).fetch_all(&self.pool).await?;
@@ -223,6 +223,7 @@ pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
         version: Version(row.try_get("version")?),
         recorded_at: row.try_get::<DateTime<Utc>, _>("recorded_at")?,
         leaf: fixed("leaf")?,
+        reduced: row.try_get::<Option<i64>, _>("reduced")?.map(Position),
         fact: Fact {
             owner: OwnerId(row.try_get("owner_id")?),
             stream: StreamId(row.try_get("stream_id")?),

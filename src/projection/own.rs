@@ -41,7 +41,7 @@ const MANIFEST: &str = "manifest.json";
 /// With `_between`, a schema's name must stay below Postgres's 63 bytes.
 const NAME_MAX: usize = 40;
 /// What other schemas of the database are called, and what a rebuild calls its own.
-const TAKEN: &[&str] = &["public", "vault", "account", "information_schema"];
+const TAKEN: &[&str] = &["public", "vault", "account", "fold", "information_schema"];
 const TAKEN_ENDS: &[&str] = &["_next", "_old", "_between", "_check", "_trial"];
 
 /// The projections in `directory`, by name. Hidden folders are not looked at.

@@ -157,11 +157,13 @@ impl Service {
         let (identity, fact) = (self.log.identity(), &event.fact);
         let history = self.history_at(position).await?;
         let stream = (fact.owner, fact.stream, event.version);
-        let record =
-            digest::record(&identity.origin, history, position, stream, event.recorded_at, &digest::event(fact));
+        // What an event that expired was hashed from is not there any more; its leaf is.
+        let record = event.reduced.is_none().then(|| {
+            digest::record(&identity.origin, history, position, stream, event.recorded_at, &digest::event(fact))
+        });
         let bundle = kept.and_then(|kept| {
             let checkpoint = Note::parse(&kept.note).ok()?;
-            Some(Bundle { extra: Some(record), index, path: path.clone(), checkpoint })
+            Some(Bundle { extra: record, index, path: path.clone(), checkpoint })
         });
         Ok(Some(Inclusion { position, size, root, leaf: event.leaf, path, bundle }))
     }

@@ -243,7 +243,9 @@ impl Errand {
         if begin.fact.command_digest != self.digest {
             return Ok(Some(Outcome::Refused(Reason::NameReused)));
         }
-        let events = first.iter().map(Recorded::event).collect::<Result<Vec<_>, _>>()?;
+        // Of what expired, nothing is left to tell.
+        let whole = first.iter().filter(|event| event.reduced.is_none());
+        let events = whole.map(Recorded::event).collect::<Result<Vec<_>, _>>()?;
         let done = done(begin.fact.stream.into(), last.position, last.version, events.iter());
         Ok(Some(Outcome::AlreadyDone(done)))
     }

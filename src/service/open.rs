@@ -53,7 +53,7 @@ impl Words {
         Ok(erased)
     }
 
-    /// Reads the words of `events` and opens what has not been forgotten.
+    /// Reads the words of `events` and opens what has not been forgotten. What expired is not there for anybody.
     pub(super) async fn open(&self, events: Vec<Recorded>) -> Result<Vec<Opened>, Trouble> {
         let with_words: Vec<Position> =
             events.iter().filter(|event| !event.fact.words_digest.is_empty()).map(|event| event.position).collect();
@@ -63,7 +63,8 @@ impl Words {
                 words.entry(position).or_default().push(sealed);
             }
         }
-        let with_words = events.into_iter().map(|event| {
+        let whole = events.into_iter().filter(|event| event.reduced.is_none());
+        let with_words = whole.map(|event| {
             let sealed = words.remove(&event.position).unwrap_or_default();
             (event, sealed)
         });

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{Service, Trouble};
 use crate::event::{ConversationId, OwnerId, StreamId, Version};
-use crate::ledger::{Conversation, Happened, evolve};
+use crate::ledger::{Conversation, Happened, evolve, pass};
 
 /// Streams whose state is kept.
 const STREAMS_MAX: u64 = 4_096;
@@ -86,6 +86,10 @@ impl Service {
             let events = self.log.read_stream(owner, conversation.into(), state.version, most).await?;
             let last = events.len() < PAGE;
             for recorded in events {
+                if recorded.reduced.is_some() {
+                    state = pass(state);
+                    continue;
+                }
                 state = evolve(state, &Happened { occurred_at: recorded.fact.occurred_at, event: recorded.event()? });
             }
             if last {

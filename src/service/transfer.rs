@@ -13,7 +13,9 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Actor, Reason, RegisterError, Service, Trouble, seal};
 use crate::archive::line::{Line, State};
-use crate::event::{AccountId, Event, MaskingConfigured, OwnerId, Private, StreamId, Token, Version};
+use crate::event::{
+    AccountId, ConversationExpired, Event, MaskingConfigured, OwnerId, Payload as _, Private, StreamId, Token, Version,
+};
 use crate::ledger::account::Account;
 use crate::ledger::sound::{Unsound, sound};
 use crate::ledger::{Conversation, Happened, account, evolve, retention};
@@ -158,6 +160,10 @@ impl Transfer {
         for line in command {
             let settles = line.stream == own;
             if settles && !SETTINGS.contains(&&*line.kind) {
+                continue;
+            }
+            // What expired there is not there any more.
+            if line.expired.is_some() || line.kind == ConversationExpired::KIND {
                 continue;
             }
             messages += u64::from(line.kind == "message.appended");

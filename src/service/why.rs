@@ -24,6 +24,9 @@ impl Service {
             let mut events = self.log.read_stream(actor.owner(), conversation.into(), version, PAGE).await?;
             let read = events.len();
             events.retain(|recorded| recorded.position <= at);
+            if events.iter().any(|recorded| recorded.reduced.is_some()) {
+                return Ok(None); // it expired
+            }
             for recorded in &events {
                 reasons.take(&Happened { occurred_at: recorded.fact.occurred_at, event: recorded.event()? });
             }

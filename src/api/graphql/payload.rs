@@ -189,8 +189,10 @@ pub enum RefusalReason {
     IdTaken,
     /// The account is being forgotten, or was; or what is asked for is gone.
     Forgotten,
-    /// Facts and money, which cannot be given a lifetime as yet.
-    KeptForEver,
+    /// A lifetime that is longer than that of what it cannot outlive.
+    Outlives,
+    /// The time of the conversation was over: nothing happens to it any more.
+    Expired,
     /// The account is held by law: nothing of it goes.
     Held,
 }
@@ -219,7 +221,8 @@ impl RefusalReason {
                     Self::NotFound
                 }
                 Refusal::Forgetting | Refusal::Closed | Refusal::Begun | Refusal::Going => Self::Forgotten,
-                Refusal::KeptForEver => Self::KeptForEver,
+                Refusal::Outlives { .. } => Self::Outlives,
+                Refusal::Expired => Self::Expired,
                 Refusal::Held => Self::Held,
                 Refusal::AlreadyStarted | Refusal::AccountExists => Self::AlreadyStarted,
                 Refusal::Archived => Self::Archived,

@@ -1,6 +1,6 @@
-//! How long the asker's words are kept.
+//! How long the asker's words, facts and money are kept.
 
-use async_graphql::{Context, InputObject, Object, Result, SimpleObject, Union};
+use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject, Union};
 use chrono::{DateTime, Utc};
 
 use super::account::Account;
@@ -9,11 +9,11 @@ use super::conversation::big;
 use super::forget::failed;
 use super::payload::{Refused, Stale};
 use super::scalar::BigInt;
-use crate::event::{Lapsed, Requester, RetentionPolicy};
+use crate::event::{Class, Lapsed, Requester, Resting, RetentionPolicy};
 use crate::ledger::retention::UNDO;
 use crate::service::{ForgetError, Kept, Reason};
 
-/// How long words are kept, counted from when they were recorded, and what is announced.
+/// How long things are kept, counted from when they were recorded, and what is announced.
 #[derive(SimpleObject)]
 pub struct Retention {
     /// Whether the account settled it; if not, whoever runs the ledger did.
@@ -22,6 +22,10 @@ pub struct Retention {
     pub words_days: Option<i32>,
     /// What goes by another lifetime than `wordsDays`.
     pub kinds: Vec<KindLifetime>,
+    /// Of conversations, counted from their newest event. Null: for ever.
+    pub facts_days: Option<i32>,
+    /// Of what messages used and cost, counted as for facts. Null: for ever.
+    pub money_days: Option<i32>,
     /// Days in which a notice can be undone.
     pub undo_days: i32,
     /// A law or a dispute demands that nothing go.
@@ -42,6 +46,28 @@ pub struct KindLifetime {
 pub struct RetentionNotice {
     pub due_at: DateTime<Utc>,
     pub words: Vec<LapsedWords>,
+    pub conversations: Vec<RestingConversations>,
+}
+
+/// What goes of a conversation.
+#[derive(Enum, Copy, Clone, PartialEq, Eq)]
+#[graphql(remote = "Class")]
+pub enum RetentionClass {
+    /// What happened in it.
+    Facts,
+    /// What its messages used and cost.
+    Money,
+}
+
+/// Conversations whose facts, or whose money, has had its time.
+#[derive(SimpleObject)]
+pub struct RestingConversations {
+    pub class: RetentionClass,
+    pub conversations: BigInt,
+    pub events: BigInt,
+    /// When the newest event of the first and of the last of them was recorded.
+    pub first_at: DateTime<Utc>,
+    pub last_at: DateTime<Utc>,
 }
 
 /// Words of one kind whose time is over.
@@ -64,12 +90,16 @@ pub struct KindLifetimeInput {
     pub days: Option<i32>,
 }
 
-/// The whole policy: what it leaves out is kept for ever.
+/// The whole policy: what it leaves out is kept for ever. Words are kept no longer than facts, and facts no longer than money.
 #[derive(InputObject)]
 pub struct ConfigureRetentionInput {
     pub words_days: Option<i32>,
     /// What goes by another lifetime than `wordsDays`.
     pub kinds: Option<Vec<KindLifetimeInput>>,
+    /// Of conversations, counted from their newest event: then they expire, and are not there any more.
+    pub facts_days: Option<i32>,
+    /// Of what messages used and cost.
+    pub money_days: Option<i32>,
     /// Days in which a notice can be undone; 7 when it is left out.
     pub undo_days: Option<i32>,
     /// As whoever runs the ledger says; then nothing else may be given.
@@ -108,7 +138,7 @@ pub struct RetentionMutation;
 
 #[Object]
 impl RetentionMutation {
-    /// Settles how long the asker's words are kept. What was announced before is void.
+    /// Settles how long the asker's words, facts and money are kept. What was announced before is void.
     async fn configure_retention(
         &self,
         context: &Context<'_>,
@@ -144,9 +174,12 @@ impl From<Kept> for Retention {
         let notice = notice.map(|notice| RetentionNotice {
             due_at: notice.announced.due,
             words: notice.announced.words.into_iter().map(LapsedWords::from).collect(),
+            conversations: notice.announced.conversations.into_iter().map(RestingConversations::from).collect(),
         });
         let undo_days = days(Some(policy.undo)).unwrap_or_default();
-        Self { own, words_days: days(policy.words), kinds: kinds.collect(), undo_days, held, notice }
+        let (facts_days, money_days) = (days(policy.facts), days(policy.money));
+        let kinds = kinds.collect();
+        Self { own, words_days: days(policy.words), kinds, facts_days, money_days, undo_days, held, notice }
     }
 }
 
@@ -156,10 +189,18 @@ impl From<Lapsed> for LapsedWords {
     }
 }
 
+impl From<Resting> for RestingConversations {
+    fn from(Resting { class, conversations, events, first, last, .. }: Resting) -> Self {
+        let (conversations, events) = (big(conversations), big(events));
+        Self { class: class.into(), conversations, events, first_at: first, last_at: last }
+    }
+}
+
 impl ConfigureRetentionInput {
     fn policy(self) -> Result<Option<RetentionPolicy>> {
         if self.default {
-            if self.words_days.is_some() || self.kinds.is_some() || self.undo_days.is_some() {
+            let given = [self.words_days, self.facts_days, self.money_days, self.undo_days];
+            if given.iter().any(Option::is_some) || self.kinds.is_some() {
                 return Err(bad_input("`default` settles nothing of one's own: leave out the other fields"));
             }
             return Ok(None);
@@ -172,8 +213,8 @@ impl ConfigureRetentionInput {
         Ok(Some(RetentionPolicy {
             words: days(self.words_days)?,
             kinds: kinds.collect::<Result<_>>()?,
-            facts: None,
-            money: None,
+            facts: days(self.facts_days)?,
+            money: days(self.money_days)?,
             undo: days(self.undo_days)?.unwrap_or(UNDO),
         }))
     }

@@ -121,7 +121,7 @@ struct Tree {
 impl Tree {
     fn grow(&mut self, line: &Line) {
         let version = u16::try_from(line.kind_version).unwrap_or_default();
-        let Some(at) = line.place.filter(|_| line.kind == "message.appended") else { return };
+        let Some(at) = line.place.filter(|_| line.kind == "message.appended" && line.expired.is_none()) else { return };
         self.messages += 1;
         if self.tips.insert((line.stream, at.segment), at.depth).is_none()
             && let Ok(Event::MessageAppended(said)) =

@@ -17,15 +17,16 @@ BEGIN
         END;
     END LOOP;
 
-    GRANT USAGE ON SCHEMA public, vault, account TO convoledger_app;
+    GRANT USAGE ON SCHEMA public, vault, account, fold TO convoledger_app;
     GRANT SELECT ON _sqlx_migrations TO convoledger_app;
     GRANT SELECT, INSERT ON event, words, history, ledger, tile, checkpoint, cosignature TO convoledger_app;
+    GRANT SELECT ON ALL TABLES IN SCHEMA fold TO convoledger_app;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA vault, account TO convoledger_app;
     -- Each projection is a schema that the application makes, drops and makes again.
     EXECUTE format('GRANT CREATE ON DATABASE %I TO convoledger_app', current_database());
 
-    GRANT USAGE ON SCHEMA public TO convoledger_view;
-    GRANT SELECT ON event TO convoledger_view;
+    GRANT USAGE ON SCHEMA public, fold TO convoledger_view;
+    GRANT SELECT ON fold.event TO convoledger_view;
     -- Whoever serves takes this role on for such a fold, whether it is the application's role or the one that migrates.
     GRANT convoledger_view TO convoledger_app;
     BEGIN
@@ -37,13 +38,14 @@ BEGIN
     GRANT SELECT, INSERT, UPDATE, DELETE ON closed, unswept TO convoledger_app;
     GRANT USAGE ON SCHEMA public TO convoledger_eraser;
     GRANT SELECT, DELETE ON words TO convoledger_eraser;
-    GRANT SELECT ON event TO convoledger_eraser;
+    GRANT SELECT, UPDATE (body, reduced) ON event TO convoledger_eraser;
     BEGIN
-        REVOKE EXECUTE ON FUNCTION erase_words, account.forget FROM PUBLIC;
-        EXECUTE format('GRANT EXECUTE ON FUNCTION erase_words, account.forget TO convoledger_app, %I', current_user);
-        -- Words are deleted as this role, by this function, and by nobody else.
+        REVOKE EXECUTE ON FUNCTION erase_words, expire, account.forget FROM PUBLIC;
+        EXECUTE format('GRANT EXECUTE ON FUNCTION erase_words, expire, account.forget TO convoledger_app, %I', current_user);
+        -- Words are deleted, and bodies reduced, as this role, by these functions, and by nobody else.
         GRANT CREATE ON SCHEMA public TO convoledger_eraser;
         ALTER FUNCTION erase_words OWNER TO convoledger_eraser;
+        ALTER FUNCTION expire OWNER TO convoledger_eraser;
         REVOKE CREATE ON SCHEMA public FROM convoledger_eraser;
     EXCEPTION
         -- Then they are deleted as whoever migrated.

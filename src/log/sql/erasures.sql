@@ -4,6 +4,6 @@ SELECT e.owner_id, e.stream_id, e.version, e.kind, (e.body ->> 'message')::uuid 
     CASE e.kind WHEN 'retention.applied' THEN e.body -> 'words' END AS lapsed
 FROM event AS e
 WHERE e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
-        'message.forgotten', 'conversation.forgotten', 'retention.applied')
-  AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten', 'retention.applied')
+        'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied')
+  AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied')
   AND e.owner_id = ANY ($1)

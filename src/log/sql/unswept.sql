@@ -10,6 +10,12 @@ SELECT u.position, u.owner_id, ARRAY(
         OR e.kind = 'message.rated' AND e.body ->> 'message' = said.body ->> 'message')
     UNION ALL
     SELECT unnest(lapsed(u.position)) WHERE said.kind = 'retention.applied'
+    UNION ALL
+    SELECT e.position FROM event AS x
+    JOIN event AS e ON e.owner_id = x.owner_id AND e.stream_id = x.stream_id AND e.version < x.version
+    WHERE said.kind = 'retention.applied' AND x.owner_id = u.owner_id AND x.command_id = said.command_id
+      AND x.position > said.position AND x.position <= said.position + 1000 AND x.kind = 'conversation.expired'
+      AND e.words_digest IS NOT NULL
 ) AS positions
 FROM unswept AS u
 CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE e.position = u.position LIMIT 1) AS said

@@ -17,7 +17,7 @@ touched AS (
     SELECT DISTINCT rank, file, c.oid, c.oid::regclass AS name
     FROM tree CROSS JOIN LATERAL regexp_matches(node, ':relid (\d+)', 'g') AS found
     JOIN pg_class AS c ON c.oid = found[1]::oid
-    WHERE c.relnamespace <> $1::regnamespace AND c.oid <> 'public.event'::regclass
+    WHERE c.relnamespace <> $1::regnamespace AND c.oid <> 'fold.event'::regclass
 ),
 called AS (
     SELECT DISTINCT rank, file, p.oid::regprocedure AS name, p.provolatile, p.proname
