@@ -46,7 +46,7 @@ DECLARE
     said event;
     applied event;
     newest event;
-    class text;
+    going text;
 BEGIN
     SELECT * INTO said FROM event AS e WHERE e.position = because;
     SELECT * INTO applied FROM event AS e
@@ -55,17 +55,17 @@ BEGIN
     WHERE e.owner_id = said.owner_id AND e.stream_id = said.stream_id AND e.version < said.version
       AND e.kind <> 'conversation.expired'
     ORDER BY e.version DESC LIMIT 1;
-    class := CASE WHEN said.body ->> 'keeps' = 'money' THEN 'facts' ELSE 'money' END;
+    going := CASE WHEN said.body ->> 'keeps' = 'money' THEN 'facts' ELSE 'money' END;
     IF said.stream_id = said.owner_id OR applied.kind IS DISTINCT FROM 'retention.applied'
         OR lapsed(applied.position) IS NULL
         OR NOT EXISTS (
             SELECT FROM event AS notice,
                 jsonb_to_recordset(notice.body -> 'conversations') AS told (class text, after bigint, through bigint)
             WHERE notice.owner_id = said.owner_id AND notice.stream_id = said.owner_id
-              AND notice.version = (applied.body ->> 'announced')::integer AND told.class = expire.class
+              AND notice.version = (applied.body ->> 'announced')::integer AND told.class = going
               AND newest.position > told.after AND newest.position <= told.through
         )
-        OR class = 'facts' AND newest.reduced IS NOT NULL
+        OR going = 'facts' AND newest.reduced IS NOT NULL
         OR depended_on(said.owner_id, said.stream_id)
     THEN
         RAISE EXCEPTION 'event % lets nothing expire', because USING ERRCODE = 'insufficient_privilege';

@@ -114,12 +114,13 @@ impl Log {
         Ok(owners.into_iter().map(OwnerId).collect())
     }
 
-    /// What was taken away of conversations and may still be in views: by which event, whose, and said where.
-    pub async fn unswept(&self) -> Result<Vec<(Position, OwnerId, Vec<Position>)>, Error> {
-        let rows: Vec<(i64, Uuid, Vec<i64>)> =
+    /// What was taken away of conversations and may still be in views: by which event, whose, said
+    /// where, and whether facts went as well.
+    pub async fn unswept(&self) -> Result<Vec<(Position, OwnerId, Vec<Position>, bool)>, Error> {
+        let rows: Vec<(i64, Uuid, Vec<i64>, bool)> =
             sqlx::query_as(include_str!("sql/unswept.sql")).fetch_all(&self.pool).await?;
-        let read = |(because, owner, said): (i64, Uuid, Vec<i64>)| {
-            (Position(because), OwnerId(owner), said.into_iter().map(Position).collect())
+        let read = |(because, owner, said, facts): (i64, Uuid, Vec<i64>, bool)| {
+            (Position(because), OwnerId(owner), said.into_iter().map(Position).collect(), facts)
         };
         Ok(rows.into_iter().map(read).collect())
     }

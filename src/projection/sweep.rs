@@ -4,6 +4,8 @@
 //! new files: a row that is deleted leaves its bytes behind. Of any other nobody can tell which rows came of whose words, so
 //! it goes whole, and folds again from the log, where the words are not any more.
 //!
+//! When facts go, so do the views of facts that are not built in: these fold again without what is gone.
+//!
 //! Folds and rebuilds go on meanwhile. What was opened before words went is not folded after that (see
 //! [`Range`](super::Range)); and a sweep holds the row of progress, so that no fold is half-way.
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 use sqlx::postgres::types::Oid;
 use sqlx::{AssertSqlSafe, PgPool};
 
+use super::BUILT_IN;
 use super::status::{is_missing, qualified};
 use super::table::{drop_schema, enter};
 use crate::event::{OwnerId, Position};
@@ -35,7 +38,7 @@ struct Opened {
 /// How many rows there are of an owner in each projection that holds words, as far as its tables say whose they are.
 pub async fn count(owner: OwnerId, pool: &PgPool) -> Result<Vec<(String, u64)>, sqlx::Error> {
     let mut counts = Vec::new();
-    for Opened { schema, .. } in opened(pool).await? {
+    for Opened { schema, .. } in opened(false, pool).await? {
         let tables: Vec<String> =
             sqlx::query_scalar(include_str!("sql/owned.sql")).bind(&schema).fetch_all(pool).await?;
         let mut rows = 0;
@@ -49,14 +52,19 @@ pub async fn count(owner: OwnerId, pool: &PgPool) -> Result<Vec<(String, u64)>, 
     Ok(counts)
 }
 
-/// Sweeps what `owner` said out of every projection: all of it, or what was said at `positions`.
-pub async fn sweep(owner: OwnerId, positions: Option<&[Position]>, pool: &PgPool) -> Result<(), sqlx::Error> {
+/// Sweeps what `owner` said out of every projection: all of it, or what was said at `positions`; and `facts`, if some went.
+pub async fn sweep(
+    owner: OwnerId,
+    positions: Option<&[Position]>,
+    facts: bool,
+    pool: &PgPool,
+) -> Result<(), sqlx::Error> {
     let positions: Option<Vec<i64>> = positions.map(|positions| positions.iter().map(|position| position.0).collect());
     // By what they are and not by their names: a rebuild may put one in the place of another meanwhile.
     let (mut swept, mut tries) = (HashSet::new(), 0);
     loop {
         let left: Vec<Opened> =
-            opened(pool).await?.into_iter().filter(|opened| !swept.contains(&opened.id.0)).collect();
+            opened(facts, pool).await?.into_iter().filter(|opened| !swept.contains(&opened.id.0)).collect();
         if left.is_empty() {
             return Ok(());
         }
@@ -96,8 +104,9 @@ impl Opened {
     }
 }
 
-async fn opened(pool: &PgPool) -> Result<Vec<Opened>, sqlx::Error> {
-    sqlx::query_as(include_str!("sql/opened.sql")).fetch_all(pool).await
+async fn opened(facts: bool, pool: &PgPool) -> Result<Vec<Opened>, sqlx::Error> {
+    let built_in: Vec<&str> = BUILT_IN.iter().map(|projection| &*projection.name).collect();
+    sqlx::query_as(include_str!("sql/opened.sql")).bind(facts).bind(built_in).fetch_all(pool).await
 }
 
 /// Somebody else was in the way: a lock that was not given in time, a deadlock, a change of what we had seen.

@@ -177,7 +177,7 @@ impl Service {
                 self.vault.retire_through(epoch).await.map_err(Trouble::from)?;
             }
             Step::Prune => self.log.erase(self.started(account).await?).await?,
-            Step::Sweep => sweep::sweep(owner, None, &self.pool).await?,
+            Step::Sweep => sweep::sweep(owner, None, false, &self.pool).await?,
             Step::Leave => {
                 self.exports.remove(account).await.map_err(|error| Trouble::Internal(error.to_string()))?;
                 self.accounts.forget(account).await?;
@@ -212,17 +212,18 @@ impl Service {
     /// Sweeps out of views what was taken away of conversations: all of an owner's at once, for each sweep writes files anew.
     pub(super) async fn sweep_rest(&self) -> Result<(), Trouble> {
         loop {
-            let mut rest: BTreeMap<OwnerId, (Vec<Position>, Vec<Position>)> = BTreeMap::new();
-            for (because, owner, mut said) in self.log.unswept().await? {
-                let (events, all) = rest.entry(owner).or_default();
+            let mut rest: BTreeMap<OwnerId, (Vec<Position>, Vec<Position>, bool)> = BTreeMap::new();
+            for (because, owner, mut said, facts) in self.log.unswept().await? {
+                let (events, all, any) = rest.entry(owner).or_default();
                 events.push(because);
                 all.append(&mut said);
+                *any |= facts;
             }
             if rest.is_empty() {
                 return Ok(());
             }
-            for (owner, (events, said)) in rest {
-                sweep::sweep(owner, Some(&said), &self.pool).await?;
+            for (owner, (events, said, facts)) in rest {
+                sweep::sweep(owner, Some(&said), facts, &self.pool).await?;
                 for because in events {
                     self.log.swept(because).await?;
                 }

@@ -9,16 +9,16 @@ use chrono::DateTime;
 use convoledger::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
     AccountRegistered, AccountReleased, Ancestor, BranchAbandoned, BranchChosen, BranchCreated, BranchNumber,
-    BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, ConversationArchived, ConversationDeleted,
-    ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored, ConversationStarted,
-    ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted, ConversationUnfavorited,
-    ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, ExportExpired, ExportFetched, ExportMade,
-    ExportRequested, FileAction, FileChange, KINDS, Lapsed, MaskingConfigured, MessageAppended, MessageForgotten,
-    MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden, Modality, ModelSwitched, Origin, Part,
-    PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating, Reading, Removed, Requester,
-    RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy, RetentionUndone, Role, SAYING, Segment,
-    SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, SubjectId, SubjectKeyCreated, Token, Trigger,
-    Usage, Version, WordsGone,
+    BranchPreferred, BranchRenamed, BranchRestored, BranchResumed, Class, ConversationArchived, ConversationDeleted,
+    ConversationExpired, ConversationFavorited, ConversationForgotten, ConversationId, ConversationRestored,
+    ConversationStarted, ConversationTagged, ConversationTitled, ConversationUnarchived, ConversationUndeleted,
+    ConversationUnfavorited, ConversationUntagged, DeadKey, Depth, Elsewhere, Event, EventId, ExportExpired,
+    ExportFetched, ExportMade, ExportRequested, FileAction, FileChange, KINDS, Lapsed, MaskingConfigured,
+    MessageAppended, MessageForgotten, MessageHidden, MessageId, MessageRated, MessageRestored, MessageUnhidden,
+    Modality, ModelSwitched, Origin, Part, PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating,
+    Reading, Removed, Requester, Resting, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy,
+    RetentionUndone, Role, SAYING, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
+    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -125,12 +125,26 @@ fn examples() -> Vec<Event> {
         ExportExpired { export: MESSAGE.into() }.into(),
         MessageForgotten { message: MESSAGE, at: AT }.into(),
         ConversationForgotten {}.into(),
+        ConversationExpired { keeps: Some(Class::Money), events: 12, left: "ab".repeat(32) }.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
         RetentionConfigured { policy: Some(lifetimes()) }.into(),
-        RetentionAnnounced { due: DateTime::UNIX_EPOCH, policy: lifetimes(), words: vec![lapsed()] }.into(),
+        RetentionAnnounced {
+            due: DateTime::UNIX_EPOCH,
+            policy: lifetimes(),
+            words: vec![lapsed()],
+            conversations: vec![],
+        }
+        .into(),
         RetentionUndone { announced: Version(4), by: Requester::Subject }.into(),
-        RetentionApplied { announced: Version(4), through: Position(9), words: vec![lapsed()] }.into(),
+        RetentionApplied {
+            announced: Version(4),
+            through: Position(9),
+            words: vec![lapsed()],
+            conversations: 0,
+            more: false,
+        }
+        .into(),
     ]
 }
 
@@ -249,6 +263,21 @@ fn others() -> Vec<(&'static str, Event)> {
         label: Private::Known(None),
         paths: Private::Known(Vec::new()),
     };
+    let resting = Resting {
+        class: Class::Facts,
+        after: Position(0),
+        through: Position(9),
+        conversations: 2,
+        events: 7,
+        first: DateTime::UNIX_EPOCH,
+        last: DateTime::UNIX_EPOCH,
+    };
+    let money = Resting { class: Class::Money, conversations: 1, events: 3, ..resting.clone() };
+    let conversations = vec![resting, money];
+    let due = DateTime::UNIX_EPOCH;
+    let resting = RetentionAnnounced { due, policy: lifetimes(), words: Vec::new(), conversations };
+    let (announced, through) = (Version(4), Position(9));
+    let applied = RetentionApplied { announced, through, words: Vec::new(), conversations: 2, more: true };
     let read = AccountRead { what: Reading::Search, conversation: None, reason: Private::Known(None) };
     vec![
         ("message.appended.v1.grafted", grafted.into()),
@@ -256,6 +285,9 @@ fn others() -> Vec<(&'static str, Event)> {
         ("snapshot.taken.v1.automatic", automatic.into()),
         ("account.read.v1.unreasoned", read.into()),
         ("retention.configured.v1.default", RetentionConfigured { policy: None }.into()),
+        ("conversation.expired.v1.whole", ConversationExpired { keeps: None, events: 2, left: "cd".repeat(32) }.into()),
+        ("retention.announced.v1.resting", resting.into()),
+        ("retention.applied.v1.more", applied.into()),
         ("conversation.restored.v1.little", ConversationRestored { to: Version(7), ..Default::default() }.into()),
     ]
 }

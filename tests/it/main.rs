@@ -6,6 +6,7 @@ mod as_of;
 mod audit;
 mod cli;
 mod database;
+mod expiry;
 mod forget;
 mod golden;
 mod graphql;

@@ -310,7 +310,7 @@ fn on_the_command_line_what_lapsed_is_told_goes_and_is_found_nowhere() {
     let server_says = run(&["--dry-run", "--retain", "words=0d"]);
     assert_eq!(server_says["accounts"][0]["announced"].as_array().map(Vec::len), Some(3), "{server_says}");
     let wrong = ledger.run_to(2, &["retention", "set", "a@b.org", "facts=10d"]);
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("for ever as yet"));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("would outlive facts"));
 
     let set = document(&ledger.run(&["retention", "set", "a@b.org", "words=0d,conversation.started=ever", "--json"]));
     assert_eq!((&set["policy"]["words"], &set["policy"]["undo"], &set["own"]), (&0.into(), &7.into(), &true.into()));

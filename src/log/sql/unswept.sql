@@ -1,4 +1,5 @@
--- What was taken away from owners and may still be in views: the event that said so, and where the words were said.
+-- What was taken away from owners and may still be in views: the event that said so, and where the words were said; and
+-- whether facts went as well.
 SELECT u.position, u.owner_id, ARRAY(
     SELECT e.position FROM event AS e
     WHERE e.owner_id = u.owner_id AND said.kind = 'message.forgotten' AND e.id = (said.body ->> 'message')::uuid
@@ -16,7 +17,7 @@ SELECT u.position, u.owner_id, ARRAY(
     WHERE said.kind = 'retention.applied' AND x.owner_id = u.owner_id AND x.command_id = said.command_id
       AND x.position > said.position AND x.position <= said.position + 1000 AND x.kind = 'conversation.expired'
       AND e.words_digest IS NOT NULL
-) AS positions
+) AS positions, coalesce((said.body ->> 'conversations')::bigint > 0, false) AS facts
 FROM unswept AS u
 CROSS JOIN LATERAL (SELECT e.* FROM event AS e WHERE e.position = u.position LIMIT 1) AS said
 ORDER BY u.position

@@ -1,0 +1,322 @@
+//! Facts and money go when their time is over: a conversation at rest expires, and all that can be checked stays so.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use convoledger::archive::check::{Wrong, check};
+use convoledger::archive::manifest::Of;
+use convoledger::archive::work::{Cover, Work};
+use convoledger::clock::Clock;
+use convoledger::event::{
+    Class, ConversationId, EventId, MessageId, OwnerId, Position, Requester, Resting, RetentionPolicy, Role, StreamId,
+    Usage, Version,
+};
+use convoledger::ledger::retention::KEPT;
+use convoledger::ledger::{Act, AppendMessage, Below, Refusal, Start};
+use convoledger::log::verify::verify;
+use convoledger::projection::{BUILT_IN, Closed, Rebuild};
+use convoledger::random;
+use convoledger::service::{Actor, Outcome, Reason, Run, Service, Wanted};
+use convoledger::view::usage::Span;
+use futures::future::join_all;
+use rust_decimal::Decimal;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::service::{Stand, done, order, say, started};
+
+/// What is found nowhere in the end.
+const MODEL: &str = "quetzalcoatl-7";
+
+fn policy() -> RetentionPolicy {
+    RetentionPolicy { words: Some(10), facts: Some(20), money: Some(40), undo: 5, ..KEPT }
+}
+
+struct House {
+    stand: Stand,
+    ann: Actor,
+    began: DateTime<Utc>,
+}
+
+impl House {
+    async fn new() -> Self {
+        let stand = Stand::new().await;
+        let ann = stand.actor("ann@example.org").await;
+        Self { stand, ann, began: Clock::system().now() }
+    }
+
+    async fn talk(&self, messages: usize) -> (ConversationId, Vec<MessageId>) {
+        let at = started(&self.stand.service, self.ann).await;
+        let said = (0..messages).map(|nth| {
+            let message = AppendMessage::text(MessageId(random::id()), Role::Assistant, format!("number {nth}"));
+            Act::Append(AppendMessage {
+                model: Some(MODEL.into()),
+                usage: Some(Usage { input: Some(10), output: Some(3), ..Usage::default() }),
+                cost_usd: Some(Decimal::new(25, 2)),
+                ..message
+            })
+        });
+        let title = Act::SetTitle { title: "Of feathers".into() };
+        let done = done(&self.stand.service, self.ann, order(at, [title].into_iter().chain(said))).await;
+        (at, done.messages)
+    }
+
+    /// A server whose clock shows so many days from now.
+    async fn after(&self, days: i64) -> Service {
+        self.stand.beside_at(Clock::fixed(self.began + TimeDelta::days(days))).await.with_retention(policy())
+    }
+
+    /// Announces and carries out what is over after so many days, and says what conversations it let go.
+    async fn pass(&self, days: i64) -> Vec<Resting> {
+        self.after(days - 5).await.retain(self.ann.account).await.expect("a notice");
+        self.after(days).await.retain(self.ann.account).await.expect("it goes").expired
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let pool = self.stand.database.pool(1);
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_one(&pool).await.expect("a number")
+    }
+
+    async fn naming_the_model(&self) -> i64 {
+        self.number(&format!("SELECT count(*) FROM event WHERE body::text LIKE '%{MODEL}%'")).await
+    }
+
+    async fn there(&self, conversation: ConversationId) -> bool {
+        self.stand.folded(self.ann).await;
+        let rows = self.stand.service.conversations(self.ann, &[conversation], Position::LATEST).await.expect("rows");
+        !rows.is_empty()
+    }
+
+    async fn cost(&self) -> Option<Decimal> {
+        self.stand.folded(self.ann).await;
+        let always = Span { from: None, to: None, zone: Tz::UTC };
+        let costs = self.stand.service.costs(self.ann, always, &[], None, Position::LATEST).await.expect("costs");
+        costs.expect("few rows").total.cost_usd
+    }
+
+    /// Live rows are those of a rebuild, and the log holds.
+    async fn is_sound(&self) {
+        self.stand.folded(self.ann).await;
+        self.stand.holds().await;
+        let pool = self.stand.database.pool(4);
+        for projection in BUILT_IN.iter().filter(|projection| !projection.opened) {
+            let (opener, stop) = (&Closed, CancellationToken::new());
+            let rebuild = Rebuild { projection, pool: &pool, opener, throttle: None, stop };
+            let compared = rebuild.compare(|_, _| ()).await.expect("compared");
+            assert_eq!(compared.differences, Some(Vec::new()), "{}", projection.name);
+        }
+    }
+}
+
+fn counts(gone: &[Resting]) -> Vec<(Class, u64, u64)> {
+    gone.iter().map(|one| (one.class, one.conversations, one.events)).collect()
+}
+
+#[tokio::test]
+async fn a_conversation_expires_and_money_stays_longer() {
+    let house = House::new().await;
+    let (one, said) = house.talk(3).await;
+    let (two, _) = house.talk(2).await;
+    house.stand.folded(house.ann).await;
+    let before = house.cost().await;
+    assert_eq!(before, Some(Decimal::new(125, 2)));
+    let early = house.after(14).await.would_retain(house.ann.account).await.expect("an answer");
+    assert_eq!(early.resting, [], "not before its time");
+    let would = house.after(16).await.would_retain(house.ann.account).await.expect("an answer");
+    assert_eq!(counts(&would.resting), [(Class::Facts, 2, 9)]);
+    assert_eq!(counts(&house.pass(21).await), [(Class::Facts, 2, 9)]);
+    house.is_sound().await;
+    for gone in [one, two] {
+        assert!(!house.there(gone).await);
+        let refused = house.stand.service.execute(house.ann, order(gone, [Act::Favorite])).await.expect("an answer");
+        assert!(matches!(refused, Outcome::Refused(Reason::Rule(Refusal::Expired))), "{refused:?}");
+        let again = order(gone, [Act::Start(Start::default())]);
+        let refused = house.stand.service.execute(house.ann, again).await.expect("an answer");
+        assert!(matches!(refused, Outcome::Refused(Reason::Rule(Refusal::Expired))), "{refused:?}");
+    }
+    assert_eq!(house.cost().await, before, "what was spent stays known");
+    assert_eq!(house.naming_the_model().await, 5);
+    let words = "SELECT count(*) FROM words JOIN event USING (position) WHERE kind NOT LIKE 'account.%'";
+    assert_eq!(house.number(words).await, 0);
+    let titled = "SELECT count(*) FROM event WHERE kind = 'conversation.titled' AND body <> '{}'";
+    assert_eq!(house.number(titled).await, 0);
+    let messages = house.stand.service.messages(house.ann, &said, Position::LATEST).await.expect("an answer");
+    assert!(messages.is_empty());
+    let conversation = house.stand.service.conversation_of(house.ann, said[0]).await.expect("an answer");
+    assert_eq!(conversation, None);
+    let proof = house.stand.service.prove_inclusion(Position(4), None).await.expect("an answer").expect("a proof");
+    let index = u64::try_from(proof.position.0 - 1).expect("a place");
+    let root = convoledger::proof::merkle::root_by(&proof.path, proof.leaf, index, proof.size);
+    assert_eq!(root, Some(proof.root), "a leaf is proved whatever became of its event");
+
+    let early = house.after(34).await.would_retain(house.ann.account).await.expect("an answer");
+    assert_eq!(early.resting, [], "not before its time");
+    assert_eq!(counts(&house.pass(41).await), [(Class::Money, 2, 9)]);
+    assert_eq!(house.naming_the_model().await, 0);
+    assert_eq!(house.cost().await, None);
+    house.is_sound().await;
+    assert!(house.after(900).await.retain(house.ann.account).await.expect("an answer").is_empty(), "nothing is left");
+}
+
+#[tokio::test]
+async fn facts_and_money_of_one_age_go_at_once() {
+    let house = House::new().await;
+    house.talk(3).await;
+    house.stand.folded(house.ann).await;
+    assert_eq!(counts(&house.pass(50).await), [(Class::Facts, 1, 5), (Class::Money, 1, 5)]);
+    assert_eq!((house.naming_the_model().await, house.cost().await), (0, None));
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn what_something_depends_on_stays_and_so_does_what_is_held_or_undone_or_talked_about() {
+    let house = House::new().await;
+    let (service, ann) = (&house.stand.service, house.ann);
+    let (source, said) = house.talk(2).await;
+    let (quoted, quotes) = house.talk(2).await;
+    let from = service.ancestor(ann, said[1]).await.expect("an answer");
+    let child = ConversationId(random::id());
+    done(service, ann, order(child, [Act::Start(Start { from, ..Start::default() }), say("on it goes")])).await;
+    let run = Run { from: quotes[0], to: quotes[1] };
+    let grafted = service.graft(ann, child, Below::Preferred, run, None, None).await.expect("an answer");
+    assert!(matches!(grafted, Outcome::Done(_)), "{grafted:?}");
+
+    house.after(16).await.retain(ann.account).await.expect("a notice");
+    assert!(service.undo_retention(ann.account, Requester::Subject).await.expect("an answer"));
+    assert_eq!(house.after(30).await.retain(ann.account).await.expect("an answer").expired, []);
+    assert!(house.there(child).await, "what was spared stays");
+    let own = RetentionPolicy { undo: 0, money: None, ..policy() };
+    service.configure_retention(ann.account, Some(own), Requester::Subject).await.expect("settled");
+    service.hold(ann.account, "a case").await.expect("held");
+    assert!(house.after(30).await.retain(ann.account).await.expect("an answer").is_empty());
+    service.release(ann.account, "settled").await.expect("released");
+
+    // The one that depends on the others goes first, and then they may.
+    let gone = house.after(30).await.retain(ann.account).await.expect("it goes");
+    assert_eq!(gone.expired.iter().map(|one| one.conversations).sum::<u64>(), 3, "{gone:?}");
+    let order_of = |id: ConversationId| {
+        format!("SELECT position FROM event WHERE kind = 'conversation.expired' AND stream_id = '{id}'")
+    };
+    let child = house.number(&order_of(child)).await;
+    assert!(child < house.number(&order_of(source)).await && child < house.number(&order_of(quoted)).await);
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn dropped_anywhere_and_done_by_several_at_once_each_expires_once() {
+    let house = House::new().await;
+    for _ in 0..45 {
+        house.talk(1).await;
+    }
+    house.stand.folded(house.ann).await;
+    house.after(16).await.retain(house.ann.account).await.expect("a notice");
+    let servers = [house.after(22).await, house.after(22).await];
+    for round in 0..20 {
+        let cut = servers.iter().map(|server| {
+            tokio::time::timeout(Duration::from_millis(4 * (round + 1)), server.retain(house.ann.account))
+        });
+        join_all(cut).await;
+    }
+    for ended in join_all(servers.iter().map(|server| server.retain(house.ann.account))).await {
+        ended.expect("it ends");
+    }
+    let expired = "SELECT count(*) FROM event WHERE kind = 'conversation.expired'";
+    assert_eq!(house.number(expired).await, 45);
+    assert_eq!(house.number("SELECT count(*) FROM unswept").await, 0);
+    house.is_sound().await;
+}
+
+#[tokio::test]
+async fn the_log_lets_nothing_else_shrink_and_verify_names_what_was_changed_after() {
+    let house = House::new().await;
+    let (one, _) = house.talk(2).await;
+    house.pass(21).await;
+    house.is_sound().await;
+    let mut owner = house.stand.database.connect_as_owner().await.expect("a connection");
+    for refused in [
+        "UPDATE event SET body = '{}'",
+        "UPDATE event SET body = '{}', reduced = (SELECT max(position) FROM event)",
+        "UPDATE event SET reduced = NULL WHERE reduced IS NOT NULL",
+        "UPDATE event SET kind = 'x' WHERE reduced IS NOT NULL",
+        "UPDATE event SET body = body || '{\"cost_usd\": \"9\"}' WHERE kind = 'message.appended'",
+        "DELETE FROM event",
+    ] {
+        let error = sqlx::query(refused).execute(&mut owner).await.expect_err(refused).to_string();
+        assert!(error.contains("append-only"), "{error}");
+    }
+    let pool = house.stand.database.pool(2);
+    let log = house.stand.service.log();
+    let stream = StreamId(one.0);
+    let events = log.read_stream(OwnerId::from(house.ann.account), stream, Version(0), 100).await.expect("events");
+    let (message, expiry) = (events[2].position.0, events.last().expect("the expiry").position);
+    sqlx::query("ALTER TABLE event DISABLE TRIGGER ALL").execute(&mut owner).await.expect("an owner may");
+    for (tamper, back, at) in [
+        ("body = jsonb_set(body, '{cost_usd}', '\"9\"')", "body = jsonb_set(body, '{cost_usd}', '\"0.25\"')", expiry),
+        ("kind_version = 2", "kind_version = 1", expiry),
+        ("reduced = 1", &format!("reduced = {expiry}"), Position(message)),
+    ] {
+        let update = |set: &str| format!("UPDATE event SET {set} WHERE position = {message}");
+        sqlx::query(sqlx::AssertSqlSafe(update(tamper))).execute(&mut owner).await.expect("an owner may");
+        let wrong = verify(&pool, None, 2, |_, _| ()).await.expect("an answer").wrong.expect(tamper);
+        assert_eq!(wrong.position, at, "{wrong}");
+        sqlx::query(sqlx::AssertSqlSafe(update(back))).execute(&mut owner).await.expect("an owner may");
+        assert_eq!(verify(&pool, None, 2, |_, _| ()).await.expect("an answer").wrong, None);
+    }
+}
+
+#[tokio::test]
+async fn an_archive_of_what_expired_is_checked_and_a_changed_one_is_found() {
+    let house = House::new().await;
+    house.talk(2).await;
+    house.pass(21).await;
+    let (kept, _) = house.talk(1).await;
+    house.stand.folded(house.ann).await;
+    let directory = TempDir::new().expect("a directory");
+    let to: PathBuf = directory.path().join("ann.zip");
+    let work = Work::in_directory(directory.path().join("work"), Cover::Clear).expect("a directory");
+    let wanted = Wanted { of: Of::Account { account: house.ann.account }, size: None, masked: false };
+    let exported = house.stand.service.export(wanted, &work, to.clone(), |_, _| ()).await.expect("exported");
+    assert_eq!((exported.conversations, exported.messages), (1, 1));
+    let keys = house.stand.service.checkpoint_keys().await.expect("keys");
+    let mut events = 0;
+    check(&to, Some(&keys), |_| events += 1).map_err(|wrong: Wrong| wrong.to_string()).expect("it holds");
+    assert_eq!(events, exported.events);
+
+    // Another ledger takes what is left in.
+    let there = Stand::new().await;
+    let actor = there.actor("ann@example.org").await;
+    let mut transfer =
+        there.service.transfer(actor, house.ann.account).await.expect("an answer").expect("not forgotten");
+    let mut commands = Vec::new();
+    let mut archive = convoledger::archive::open::Archive::open(&to).expect("it opens");
+    archive
+        .commands(|command| {
+            commands.push(command);
+            Ok::<_, convoledger::archive::open::Unreadable>(())
+        })
+        .expect("it reads");
+    let mut expiries = convoledger::archive::expiry::Expiries::new(true);
+    for line in commands.iter().flatten() {
+        expiries.take(line).expect("as it was left");
+    }
+    for changed in commands.iter().flatten().filter(|line| line.expired.is_some()) {
+        let mut expiries = convoledger::archive::expiry::Expiries::new(true);
+        let wrong = commands.iter().flatten().any(|line| {
+            let mut line = line.clone();
+            if line.position == changed.position {
+                line.facts = serde_json::json!({ "branch": 7 });
+            }
+            expiries.take(&line).is_err()
+        });
+        assert!(wrong, "{}", changed.position);
+    }
+    transfer.take(commands).await.expect("taken");
+    transfer.finish().await.expect("taken");
+    there.folded(actor).await;
+    let rows = there.service.conversations(actor, &[kept], Position::LATEST).await.expect("rows");
+    assert_eq!(rows.len(), 1);
+    assert_eq!(there.service.log().read_ids(actor.owner(), &[EventId(kept.0)]).await.expect("an answer").len(), 0);
+    there.holds().await;
+}
