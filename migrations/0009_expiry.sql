@@ -33,8 +33,8 @@ BEGIN
 END;
 $$;
 DROP TRIGGER append_only ON event;
-CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON event FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER only_reduced BEFORE UPDATE ON event FOR EACH ROW EXECUTE FUNCTION only_reduced();
+CREATE TRIGGER never_removed BEFORE DELETE OR TRUNCATE ON event FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE ON event FOR EACH ROW EXECUTE FUNCTION only_reduced();
 
 -- Takes away what the event at `because`, of kind conversation.expired, says: as part of a command that carries the newest
 -- notice of the account out (see `lapsed`), which announced it, of a conversation that rests since then and that nothing

@@ -93,6 +93,8 @@ function words(event, part) {
   assert(isDeepStrictEqual(JSON.parse(Buffer.from(said).toString()), part.said), `words of event ${event.position}`);
 }
 
+// Conversations that expired, and whose expiry, which says what was left of them, was not met yet.
+const begun = new Map();
 const versions = new Map();
 let [last, events] = [0, 0];
 for (const name of Object.keys(files).filter((name) => name.startsWith('events/')).sort()) {
@@ -114,9 +116,21 @@ for (const name of Object.keys(files).filter((name) => name.startsWith('events/'
       Buffer.from(manifest.origin), uuid(event.history), number(8, event.position), uuid(event.owner), uuid(event.stream),
       number(4, event.version), number(8, micros(event.recordedAt)), hash,
     ));
-    assert.equal(leaf.toString('base64'), event.leaf, `the leaf of event ${event.position}`);
+    if (event.expired) {
+      if (event.version === 1) begun.set(event.stream, { by: event.expired, digests: [] });
+      assert.equal(begun.get(event.stream).by, event.expired);
+      begun.get(event.stream).digests.push(hash);
+    } else {
+      assert.equal(leaf.toString('base64'), event.leaf, `the leaf of event ${event.position}`);
+      const left = begun.get(event.stream);
+      if (left) {
+        assert.deepEqual([event.kind, event.position], ['conversation.expired', left.by]);
+        assert.equal(digest('convoledger left digest v1', fields(...left.digests)).toString('hex'), event.facts.left);
+        begun.delete(event.stream);
+      }
+    }
     const path = event.proof.map((beside) => Buffer.from(beside, 'base64'));
-    assert.equal(rootBy(leaf, event.position - 1, size, path).toString('base64'), root, `event ${event.position} is in the log`);
+    assert.equal(rootBy(Buffer.from(event.leaf, 'base64'), event.position - 1, size, path).toString('base64'), root, `event ${event.position} is in the log`);
     parts.filter((part) => part.state === 'opened').forEach((part) => words(event, part));
   }
 }
@@ -124,5 +138,6 @@ for (const line of text('streams.jsonl').trim().split('\n')) {
   const { stream, version } = JSON.parse(line);
   assert.equal(versions.get(stream), version, `stream ${stream} is whole`);
 }
+assert.equal(begun.size, 0, 'every expiry is there');
 assert.equal(events, manifest.counts.events);
 console.log(`${events} events hold`);

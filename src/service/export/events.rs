@@ -57,6 +57,11 @@ impl Making<'_> {
         };
         let within = page.partition_point(|event| event.position <= to);
         page.truncate(within);
+        // What binds what is left of such an event would not be in the archive.
+        let expired = |event: &Recorded| event.reduced.is_some_and(|by| by > to);
+        if self.account().is_some() && page.iter().any(expired) {
+            return Err(ExportError::Expired);
+        }
         Ok(page)
     }
 

@@ -47,6 +47,8 @@ pub enum ExportError {
     Closed,
     #[error("another export was begun in {}: finish that one with the same options, or remove the directory", .0.display())]
     Another(PathBuf),
+    #[error("a conversation expired that was whole when the archive was begun; ask for it again")]
+    Expired,
     #[error("no checkpoint of {0} events was signed; leave it out, or name one that was")]
     NoCheckpoint(u64),
     #[error("the log has {head} events, and a range lies between 1 and {head}")]
@@ -138,9 +140,9 @@ impl Service {
         };
         let making = Making { plan, service: self, work };
         match making.make(&mut told).await {
-            Err(ExportError::Closed) => {
+            Err(error @ (ExportError::Closed | ExportError::Expired)) => {
                 work.remove()?;
-                Err(ExportError::Closed)
+                Err(error)
             }
             Err(error) => Err(error),
             Ok(counts) => making.pack(counts, to).await,

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use convoledger::event::{Requester, RetentionPolicy};
 use convoledger::ledger::Act;
+use convoledger::ledger::retention::KEPT;
 
 use super::Told;
 use crate::support::program::{Ledger, fixture, text};
@@ -44,4 +46,13 @@ async fn it_finds_what_was_forgotten_whole_too_and_a_stranger_s_key_wanting() {
     let output = checked(&path, &own);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!checked(&path, &other).status.success());
+
+    // And what is left of conversations that expired.
+    let policy = RetentionPolicy { words: Some(0), facts: Some(0), undo: 0, ..KEPT };
+    let service = &told.stand.service;
+    service.configure_retention(told.actor.account, Some(policy), Requester::Subject).await.expect("settled");
+    let gone = service.retain(told.actor.account).await.expect("it goes").expired;
+    assert_eq!(gone.iter().map(|gone| gone.conversations).collect::<Vec<_>>(), [4]);
+    let output = checked(&told.export("later.zip").await, &own);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

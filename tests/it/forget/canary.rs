@@ -33,8 +33,8 @@ fn nothing_that_was_said_is_found_anywhere_and_no_backup_brings_it_back() {
     let url = json(&ledger.run(&["doctor", "--json"]))["database"]["url"].as_str().expect("a URL").to_owned();
     until(|| number(&url, "SELECT count(*) FROM said.text WHERE text LIKE '%quetzalcoatlus%'") > 2);
     until(|| number(&url, "SELECT count(*) FROM search.vocabulary WHERE word = 'quetzalcoatlus'") > 0);
-    let before = dump(&ledger, &url, &["-n", "public", "-n", "vault", "-n", "account"]);
-    let old_log = dump(&ledger, &url, &["-n", "public", "-n", "account"]);
+    let before = dump(&ledger, &url, &["-n", "public", "-n", "vault", "-n", "account", "-n", "fold"]);
+    let old_log = dump(&ledger, &url, &["-n", "public", "-n", "account", "-n", "fold"]);
 
     let dry = json(&ledger.run(&["forget", &email, "--dry-run", "--json"]));
     assert!(dry["removes"].to_string().contains("search"), "{dry}");
