@@ -96,7 +96,9 @@ pub fn event(fact: &Fact) -> Hash {
 #[must_use]
 pub fn left(events: &[Hash]) -> Hash {
     let mut hasher = LEFT.clone();
-    events.iter().for_each(|event| field(&mut hasher, event));
+    for event in events {
+        field(&mut hasher, event);
+    }
     hasher.finalize().into()
 }
 

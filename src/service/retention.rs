@@ -239,7 +239,11 @@ impl Service {
         for (class, after, through) in spans {
             let rested = self.log.resting(account.into(), class, (after, through), i64::MAX).await?;
             resting.extend(
-                rested.iter().map(|one| said_of(class, one)).reduce(Resting::and).map(|told| Resting { after, ..told }),
+                rested
+                    .iter()
+                    .map(|one| said_of(class, one))
+                    .reduce(|all, one| all.and(&one))
+                    .map(|told| Resting { after, ..told }),
             );
         }
         Ok(resting)
@@ -342,7 +346,7 @@ impl Retained {
     fn expire(&mut self, more: Vec<Resting>) {
         for one in more {
             match self.expired.iter_mut().find(|told| told.class == one.class) {
-                Some(told) => *told = told.clone().and(one),
+                Some(told) => *told = told.clone().and(&one),
                 None => self.expired.push(one),
             }
         }
@@ -375,15 +379,16 @@ fn said_of(class: Class, one: &Rested) -> Resting {
 
 impl Resting {
     /// Of both.
-    fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
+        let Self { after, through, conversations, events, first, last, .. } = *other;
         Self {
             class: self.class,
-            after: self.after.min(other.after),
-            through: self.through.max(other.through),
-            conversations: self.conversations + other.conversations,
-            events: self.events + other.events,
-            first: self.first.min(other.first),
-            last: self.last.max(other.last),
+            after: self.after.min(after),
+            through: self.through.max(through),
+            conversations: self.conversations + conversations,
+            events: self.events + events,
+            first: self.first.min(first),
+            last: self.last.max(last),
         }
     }
 }

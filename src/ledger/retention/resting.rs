@@ -58,7 +58,7 @@ impl House {
                 self.head = self.head.next();
                 if nth >= self.talks.len() {
                     // Every other one goes on from another, while that is there.
-                    let from = (nth % 2 == 1).then(|| nth / 2).filter(|from| {
+                    let from = (nth % 2 == 1).then_some(nth / 2).filter(|from| {
                         self.talks.get(*from).is_some_and(|talk| talk.facts) //
                     });
                     self.talks.push(Talk { facts: true, money: true, from, ..Talk::default() });
@@ -112,7 +112,7 @@ impl House {
                     let Talk { position, at, .. } = self.talks[nth];
                     keeps(&notice, position, at, self.now).map(|keeps| (nth, keeps))
                 };
-                let next = found.filter_map(kept).next();
+                let next = { found }.find_map(kept);
                 let applied = expire(&self.account, &self.default, u64::from(next.is_some()), self.now);
                 assert!(self.happen(applied.map(|event| vec![event])), "{notice:?}");
                 if let Some((nth, keeps)) = next {
