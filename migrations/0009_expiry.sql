@@ -98,5 +98,5 @@ SELECT position, recorded_at, occurred_at, owner_id, id, stream_id, actor_id, ve
 -- What was used, and what it cost: of messages that are whole, and of those of which money is left.
 CREATE VIEW fold.spending AS
 SELECT position, owner_id, stream_id, occurred_at, segment, depth, body FROM public.event
--- Of what is whole it has a branch, always: said so that the planner expects many.
+-- What is whole has a branch. Put like this, the planner expects many.
 WHERE kind = 'message.appended' AND NOT body ? 'origin' AND body -> 'branch' IS NOT NULL;

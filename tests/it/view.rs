@@ -340,7 +340,7 @@ async fn every_statement_is_one_that_the_database_takes() {
         BUILT_IN.iter().map(|projection| (projection.name.to_string(), format!("projections/{}", projection.name)));
     let own = ["src/view/sql", "src/projection/sql"].map(|folder| (CONVERSATION.name.to_string(), folder.to_owned()));
     for (schema, folder) in folders.chain(own) {
-        let path = format!("SET search_path = {schema}, public");
+        let path = format!("SET search_path = {schema}, fold, public");
         sqlx::raw_sql(AssertSqlSafe(path)).execute(&mut *connection).await.expect("set");
         for file in fs::read_dir(root.join(folder)).expect("a folder").flatten().map(|entry| entry.path()) {
             // Of these, each is many statements; the projection was created with them.
