@@ -47,11 +47,13 @@ used AS (
             ) AS e
             UNION ALL
             SELECT date_bin('15 minutes', e.occurred_at, '4714-11-24 00:00:00+00 BC'), e.stream_id, e.body
-            FROM fold.spending AS e
+            FROM event AS e
             WHERE $20 < 9223372036854775807 AND e.owner_id = $1 AND e.position <= $20 AND e.segment IS NOT NULL
               AND e.occurred_at >= coalesce($21, '-infinity'::timestamptz)
               AND e.occurred_at < coalesce($22, 'infinity'::timestamptz)
         ) AS said
+        -- As fold.spending has it.
+        WHERE NOT said.body ? 'origin' AND said.body -> 'branch' IS NOT NULL
         OFFSET 0
     ) AS e
 ),
