@@ -1,6 +1,7 @@
-//! The rules for how long an account's words, facts and money are kept. Nothing goes before its time, unannounced, or while it is held.
+//! The rules for how long an account's words, facts and money are kept. Nothing goes before its time, unannounced, or while
+//! it is held.
 //!
-//! A word's age counts from when it was recorded: for so long this ledger has kept it, whatever time an import says. The
+//! A word's age counts from when it was recorded: for so long this ledger has kept it, whatever time an import says.
 //! Facts and money go by conversation: its age counts from its newest event, so that what is talked about stays whole. The
 //! notice looks ahead by the days in which it can be undone, so that what is announced is as old as it must be when it goes.
 
@@ -167,7 +168,8 @@ pub fn check(policy: &RetentionPolicy) -> Result<(), Refusal> {
     within("facts", policy.facts, "money", policy.money)
 }
 
-/// Announces the `words` and `conversations` that were found. Nothing happens when there are none, or others are announced already.
+/// Announces the `words` and `conversations` that were found. Nothing happens when there are none, or others are announced
+/// already.
 pub fn announce(
     account: &Account,
     default: &RetentionPolicy,

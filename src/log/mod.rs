@@ -1,7 +1,8 @@
 //! The append-only log in Postgres. It holds facts in the clear and words sealed; it never sees plaintext.
 //!
-//! Data flows one way: [`Log::append`] through the group-commit [`appender`] and the [`lane`] into `event` and `words`; out again through [`read`] and the [`tail`], both of which check that positions are dense;
-//! [`verify`] computes every digest again, and the [`tree`] over them is what strangers are shown.
+//! Data flows one way: [`Log::append`] through the group-commit [`appender`] and the [`lane`] into `event` and `words`; out
+//! again through [`read`] and the [`tail`], both of which check that positions are dense; [`verify`] computes every digest
+//! again, and the [`tree`] over them is what strangers are shown.
 
 mod append;
 mod appender;

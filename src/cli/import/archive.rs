@@ -12,7 +12,7 @@ use crate::archive::line::Line;
 use crate::archive::manifest::{Manifest, Of};
 use crate::archive::open::{Archive, Unreadable};
 use crate::cli::output::bar;
-use crate::event::{Depth, Event, Place, Segment, StreamId};
+use crate::event::{ConversationExpired, Depth, Event, Payload as _, Place, Segment, StreamId};
 use crate::format::{Counts, Refused};
 use crate::proof::note::Verifier;
 use crate::service::{Service, Transferred};
@@ -85,17 +85,22 @@ pub(super) async fn take(
     }
     shown.finish_and_clear();
     transfer.finish().await?;
-    let tree = reading.await??;
+    let (tree, expired) = reading.await??;
+    (0..expired).for_each(|_| report.note("conversation that had expired there: nothing of it is taken"));
     report.counted(manifest.counts.conversations - (differing.len() as u64), tree.counts());
     Ok(report)
 }
 
-/// Reads its commands, in order, as fast as they are taken.
-fn read(path: &Path, sender: &mpsc::Sender<Vec<Vec<Line>>>) -> Result<Tree, Unreadable> {
+/// Reads its commands, in order, as fast as they are taken. Tells how messages stand, and how many conversations expired.
+fn read(path: &Path, sender: &mpsc::Sender<Vec<Vec<Line>>>) -> Result<(Tree, usize), Unreadable> {
     let (mut tree, mut batch, mut events) = (Tree::default(), Vec::new(), 0);
+    let mut expired = HashSet::new();
     Archive::open(path)?.commands(|command| {
         for line in &command {
             tree.grow(line);
+            if line.kind == ConversationExpired::KIND {
+                expired.insert(line.stream);
+            }
         }
         events += command.len();
         batch.push(command);
@@ -106,7 +111,7 @@ fn read(path: &Path, sender: &mpsc::Sender<Vec<Vec<Line>>>) -> Result<Tree, Unre
         Ok::<_, Unreadable>(())
     })?;
     let _ = sender.blocking_send(batch);
-    Ok(tree)
+    Ok((tree, expired.len()))
 }
 
 /// The trees of all conversations, as far as they are counted.
