@@ -10,5 +10,7 @@ CREATE TABLE vault.subject_key (
     commitment bytea    NOT NULL CHECK (octet_length(commitment) = 32),
     -- nonce ‖ XChaCha20-Poly1305(key); null once the key was destroyed.
     wrapped    bytea    CHECK (octet_length(wrapped) = 72),
+    -- What goes on from the key before: those of tokens and of command digests, sealed by this one. Null for the first.
+    kept       bytea    CHECK (octet_length(kept) = 144),
     PRIMARY KEY (subject_id, generation)
 );

@@ -60,6 +60,7 @@ DECLARE
     skipped integer[] := verdict;
     passed integer := 0;
     shut uuid[];
+    renewed boolean;
     made record;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' OR current_setting('synchronous_commit') = 'off' THEN
@@ -98,7 +99,9 @@ BEGIN
         );
     END IF;
 
-    shut := ARRAY(SELECT c.owner_id FROM closed AS c WHERE c.owner_id = ANY (command_owner));
+    SELECT ARRAY(SELECT c.owner_id FROM closed AS c WHERE c.owner_id = ANY (command_owner)),
+        EXISTS (SELECT FROM vault.renewal)
+    INTO shut, renewed;
 
     -- Mostly every command was decided on what is there, none was here before, and nobody is being forgotten.
     IF current <> target_expected OR array_remove(seen, NULL) <> '{}' OR shut <> '{}' THEN
@@ -140,6 +143,15 @@ BEGIN
         LATERAL (SELECT target_command[e.target] AS nth) AS c,
         LATERAL (SELECT head + e.ordinal - skipped[c.nth] AS position, current[e.target] + e."offset" AS version) AS at
     WHERE verdict[c.nth] = 0;
+
+    -- A key that was given up seals nothing more (see 0010), whoever still holds it.
+    IF renewed AND EXISTS (
+        SELECT FROM unnest(words) AS w JOIN vault.renewal AS r ON r.subject_id = w.subject
+        WHERE w.generation < r.since AND verdict[w.command] = 0
+    ) THEN
+        RAISE EXCEPTION 'words are sealed under a key that was given up'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'words_key', HINT = 'Seal them under the newest one.';
+    END IF;
 
     INSERT INTO words (position, owner_id, subject_id, generation, part, nonce, ciphertext)
     SELECT head + w.event - skipped[w.command], command_owner[w.command], w.subject, w.generation, w.part, w.nonce,

@@ -119,8 +119,7 @@ fn receipt(text: &str, trusted: &[Verifier]) -> anyhow::Result<Holds> {
     let note = Note::parse(&note)?;
     ensure!(!note.verified(trusted)?.is_empty(), "none of the keys that are trusted signed it");
     ensure!(note.text == receipt_text(&receipt), "it says something else than what was signed");
-    let said = |name: &str| receipt[name].as_str().unwrap_or_default().to_owned();
-    Ok(Holds::Receipt { account: said("account"), ledger: said("ledger"), forgotten: receipt["forgotten"].clone() })
+    Ok(Holds::Receipt { receipt })
 }
 
 /// The event that a proof is of, and the checkpoint by which it is proven.
@@ -150,7 +149,7 @@ enum Holds {
     Checkpoint(Checkpoint),
     Event { leaf: Box<Leaf>, checkpoint: Checkpoint },
     Follows { old: u64, checkpoint: Checkpoint },
-    Receipt { account: String, ledger: String, forgotten: Value },
+    Receipt { receipt: Value },
     Archive(Box<Manifest>),
 }
 
@@ -173,10 +172,19 @@ impl Holds {
             Self::Follows { old, checkpoint } => {
                 format!("the log of {} events begins with the first {old}", checkpoint.size)
             }
-            Self::Receipt { account, ledger, forgotten } => format!(
-                "account {account} of {ledger} was forgotten, as event {} says: `prove` shows that it is in the log",
-                forgotten["position"]
-            ),
+            Self::Receipt { receipt } => {
+                let said = |name: &str| receipt[name].as_str();
+                let what = match (said("message"), said("conversation"), said("account").unwrap_or_default()) {
+                    (Some(message), _, account) => format!("message {message} of account {account}"),
+                    (None, Some(conversation), account) => format!("conversation {conversation} of account {account}"),
+                    (None, None, account) => format!("account {account}"),
+                };
+                format!(
+                    "{what} of {} was forgotten, as event {} says: `prove` shows that it is in the log",
+                    said("ledger").unwrap_or_default(),
+                    receipt["forgotten"]["position"]
+                )
+            }
             Self::Archive(manifest) => {
                 let of = match manifest.of {
                     Of::Account { account } => format!("all of account {account}"),
@@ -205,10 +213,15 @@ impl Holds {
             Self::Follows { old, checkpoint } => json!({
                 "file": file, "ok": true, "kind": "consistency", "from": old, "size": checkpoint.size,
             }),
-            Self::Receipt { account, ledger, forgotten } => json!({
-                "file": file, "ok": true, "kind": "receipt", "account": account, "ledger": ledger,
-                "forgotten": forgotten,
-            }),
+            Self::Receipt { receipt } => {
+                let mut said = json!({ "file": file, "ok": true, "kind": "receipt" });
+                for name in ["account", "conversation", "message", "ledger", "forgotten"] {
+                    if !receipt[name].is_null() {
+                        said[name] = receipt[name].clone();
+                    }
+                }
+                said
+            }
             Self::Archive(manifest) => json!({
                 "file": file, "ok": true, "kind": "archive", "origin": manifest.origin, "size": manifest.size,
                 "of": manifest.of, "counts": manifest.counts,

@@ -89,7 +89,7 @@ impl RetireEpoch {
     async fn run(self, place: &Place) -> anyhow::Result<ExitCode> {
         place.must_exist()?;
         let house = place.open(Role::Command).await?;
-        let retired = house.service.vault().retire().await;
+        let retired = house.service.retire_epoch().await;
         house.close().await;
         let Retired { epochs, current, rewrapped } = retired?;
         if self.json {

@@ -19,6 +19,7 @@ mod output;
 mod projections;
 mod reader;
 mod rebuild;
+mod receipt;
 mod replay;
 mod retention;
 mod search;
@@ -64,6 +65,10 @@ struct Place {
     /// Views of your own: a directory with a folder of SQL for each (`convoledger projections new` writes one)
     #[arg(long, global = true, value_name = "DIR", env = "CONVOLEDGER_PROJECTIONS")]
     projections: Option<PathBuf>,
+    /// For how many days old copies of the key directory are kept: receipts of forgetting say until when one may open what
+    /// went
+    #[arg(long, global = true, value_name = "DAYS", env = "CONVOLEDGER_BACKUPS_DAYS")]
+    backups_days: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +88,7 @@ enum Command {
     Rebuild(rebuild::RebuildCommand),
     Snapshots(snapshots::Snapshots),
     Forget(forget::Forget),
+    Receipt(receipt::Receipt),
     Hold(hold::Hold),
     Release(hold::Release),
     Retention(retention::RetentionCommand),
@@ -116,6 +122,7 @@ impl Cli {
             Command::Rebuild(rebuild) => rebuild.run(place).await,
             Command::Snapshots(snapshots) => snapshots.run(place).await,
             Command::Forget(forget) => forget.run(place).await,
+            Command::Receipt(receipt) => receipt.run(place).await,
             Command::Hold(hold) => hold.run(place).await,
             Command::Release(release) => release.run(place).await,
             Command::Retention(retention) => retention.run(place).await,

@@ -140,7 +140,7 @@ impl Place {
         let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
         let engine = Engine::start(projectors.clone(), &self.projections()?, &log.tail().head(), &words);
         let exports = Exports::kept_in(self.data()?.join("exports"));
-        let receipts = Receipts::kept_in(self.data()?.join("receipts"));
+        let receipts = Receipts::kept_in(self.data()?.join("receipts")).with_backups(self.backups_days);
         Ok(Service::new(readers.clone(), log, vault, engine, Clock::system())
             .with_receipts(receipts)
             .with_exports(exports))

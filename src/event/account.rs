@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConversationId, Payload, Private, SubjectId, Words, unseal};
+use super::{ConversationId, Payload, Position, Private, SubjectId, Words, unseal};
 
 /// An account was registered. Its stream is its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +75,26 @@ pub struct SubjectKeyCreated {
     pub generation: u32,
     /// BLAKE3 `derive_key("convoledger subject key commitment v1", key)`, hex.
     pub commitment: String,
+}
+
+/// Keys of a subject are destroyed, and so are the epochs that wrapped them: no copy of one opens by any key file that is left.
+/// What they had sealed and is still there opens by what the next key keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubjectKeyDestroyed {
+    pub subject: SubjectId,
+    /// The newest of them; those before it went as well.
+    pub generation: u32,
+    /// All epochs up to this one are retired.
+    pub epoch: u32,
+    /// Words that were taken away up to here open by no key any more, wherever a copy of them lies.
+    pub through: Position,
+    /// For how many days whoever runs the ledger keeps old copies of the key directory, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups_days: Option<u32>,
+}
+
+impl Payload for SubjectKeyDestroyed {
+    const KIND: &'static str = "subject_key.destroyed";
 }
 
 impl Payload for SubjectKeyCreated {

@@ -85,6 +85,9 @@ pub struct AccountForgotten {
     pub epoch: u32,
     /// Of the event that began it.
     pub started: Position,
+    /// For how many days whoever runs the ledger keeps old copies of the key directory, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups_days: Option<u32>,
 }
 
 impl Payload for AccountForgetRequested {

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use account::{AccountRead, AccountRegistered, Reading, SubjectKeyCreated};
+pub use account::{AccountRead, AccountRegistered, Reading, SubjectKeyCreated, SubjectKeyDestroyed};
 pub use branch::{BranchAbandoned, BranchChosen, BranchCreated, BranchPreferred, BranchRenamed, BranchResumed};
 pub use conversation::{
     Ancestor, BranchRestored, ConversationArchived, ConversationDeleted, ConversationFavorited, ConversationRestored,
@@ -55,7 +55,7 @@ pub use retention::{
     Class, ConversationExpired, Lapsed, Resting, RetentionAnnounced, RetentionApplied, RetentionConfigured,
     RetentionPolicy, RetentionUndone, SAYING,
 };
-pub use sealed::Sealed;
+pub use sealed::{Piece, Sealed};
 pub use snapshot::{
     FileAction, FileChange, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned, Trigger,
 };
@@ -276,6 +276,7 @@ vocabulary!(
     ConversationForgotten,
     ConversationExpired,
     SubjectKeyCreated,
+    SubjectKeyDestroyed,
     ProjectionSkipped,
     RetentionConfigured,
     RetentionAnnounced,

@@ -6,8 +6,8 @@ use super::retention::{self, Retention};
 use super::{Bound, Refusal, snapshot};
 use crate::event::{
     AccountForgetCancelled, AccountForgetRequested, AccountForgetStarted, AccountForgotten, AccountHeld, AccountRead,
-    AccountRegistered, AccountReleased, ConversationId, Event, EventId, MaskingConfigured, Position, Private, Reading,
-    Requester, SnapshotPolicy, SubjectKeyCreated, Version,
+    AccountRegistered, AccountReleased, ConversationId, Event, EventId, MaskingConfigured, Private, Reading, Requester,
+    SnapshotPolicy, SubjectKeyCreated, SubjectKeyDestroyed, Version,
 };
 
 /// What the history of an account amounts to.
@@ -23,6 +23,10 @@ pub struct Account {
     /// The export that is being made.
     pub exporting: Option<EventId>,
     pub retention: Retention,
+    /// The generation of its newest key.
+    pub key: u32,
+    /// The newest generation that is destroyed.
+    pub dead_key: u32,
 }
 
 /// How far an account is on its way out.
@@ -83,12 +87,22 @@ pub fn start(state: &Account, goes: AccountForgetStarted, now: DateTime<Utc>) ->
 }
 
 /// All is gone. Nothing happens when that was said already.
-pub fn finish(state: &Account, epoch: u32, started: Position) -> Result<Vec<Event>, Refusal> {
+pub fn finish(state: &Account, gone: AccountForgotten) -> Result<Vec<Event>, Refusal> {
     match state.forgetting {
-        Forgetting::Started => Ok(vec![AccountForgotten { epoch, started }.into()]),
+        Forgetting::Started => Ok(vec![gone.into()]),
         Forgetting::Done => Ok(Vec::new()),
         Forgetting::No | Forgetting::Requested { .. } => Err(Refusal::NotDue),
     }
+}
+
+/// Goes on under another key. Nothing happens when that was said already.
+pub fn renew_key(state: &Account, key: SubjectKeyCreated) -> Vec<Event> {
+    if key.generation > state.key { vec![key.into()] } else { Vec::new() }
+}
+
+/// Keys that came before are gone. Nothing happens when that was said already.
+pub fn bury_keys(state: &Account, keys: SubjectKeyDestroyed) -> Vec<Event> {
+    if keys.generation > state.dead_key { vec![keys.into()] } else { Vec::new() }
 }
 
 /// Holds on to the account. It wins over a request that was not begun.
@@ -162,6 +176,8 @@ pub fn evolve(mut state: Account, event: &Event) -> Account {
     state.version = state.version.next();
     match event {
         Event::AccountRegistered(_) => state.registered = true,
+        Event::SubjectKeyCreated(key) => state.key = key.generation,
+        Event::SubjectKeyDestroyed(keys) => state.dead_key = keys.generation,
         Event::SnapshotConfigured(configured) => state.snapshots = configured.policy,
         Event::AccountForgetRequested(requested) => state.forgetting = Forgetting::Requested { due: requested.due },
         Event::AccountForgetCancelled(_) => state.forgetting = Forgetting::No,
@@ -181,13 +197,17 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::event::WordsGone;
+    use crate::event::{Position, WordsGone};
 
     const DUE: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
     fn goes() -> AccountForgetStarted {
         let words = WordsGone { events: 0, parts: 0, positions: String::new() };
         AccountForgetStarted { keys: Vec::new(), words, removes: Vec::new() }
+    }
+
+    const fn gone() -> AccountForgotten {
+        AccountForgotten { epoch: 1, started: Position(1), backups_days: None }
     }
 
     fn then(state: &Account, decided: Result<Vec<Event>, Refusal>) -> Account {
@@ -204,14 +224,14 @@ mod tests {
         let state = requested();
         assert_eq!(request(&state, DUE, Requester::Operator), Ok(Vec::new()));
         assert_eq!(start(&state, goes(), DUE - TimeDelta::seconds(1)), Err(Refusal::NotDue));
-        assert_eq!(finish(&state, 1, Position(1)), Err(Refusal::NotDue));
+        assert_eq!(finish(&state, gone()), Err(Refusal::NotDue));
         let state = then(&state, start(&state, goes(), DUE));
         assert_eq!(start(&state, goes(), DUE), Ok(Vec::new()));
         assert_eq!(cancel(&state), Err(Refusal::Begun));
         assert_eq!(hold(&state, "late".into()), Err(Refusal::Begun));
-        let state = then(&state, finish(&state, 1, Position(1)));
+        let state = then(&state, finish(&state, gone()));
         assert_eq!(state.forgetting, Forgetting::Done);
-        assert_eq!(finish(&state, 1, Position(1)), Ok(Vec::new()));
+        assert_eq!(finish(&state, gone()), Ok(Vec::new()));
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub enum AppendError {
         "the facts of `{kind}` hold what has no canonical JSON form; this is a defect of convoledger, please report it"
     )]
     Inadmissible { kind: &'static str },
+    #[error("the words were sealed under a key that was given up meanwhile; try again")]
+    Outdated,
     #[error("the database refused the append: {0}")]
     Refused(String),
 }

@@ -94,6 +94,13 @@ impl Log {
         Ok(Said { events: events.unsigned_abs(), parts: parts.unsigned_abs(), positions })
     }
 
+    /// The words that the event at `because` took away, which forgot a message or a conversation.
+    pub async fn said_in(&self, because: Position) -> Result<Said, Error> {
+        let (events, parts, positions): (i64, i64, String) =
+            sqlx::query_as(include_str!("sql/said_in.sql")).bind(because.0).fetch_one(&self.pool).await?;
+        Ok(Said { events: events.unsigned_abs(), parts: parts.unsigned_abs(), positions })
+    }
+
     /// Deletes the sealed words of whoever the event at `because` says is forgotten, piece by piece.
     pub async fn erase(&self, because: Position) -> Result<(), Error> {
         let mut after = Some(0_i64);

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{Fact, Identity, Log, Recorded};
 use crate::event::{
-    AccountId, CommandId, Depth, EventId, HistoryId, LedgerId, OwnerId, Place, Position, Sealed, Segment, StreamId,
-    SubjectId, Version,
+    AccountId, CommandId, Depth, EventId, HistoryId, LedgerId, OwnerId, Piece, Place, Position, Sealed, Segment,
+    StreamId, SubjectId, Version,
 };
 
 /// Events of one owner after a position, and how far the log was looked through to find them.
@@ -164,6 +164,38 @@ impl Log {
         rows.iter().map(sealed).collect()
     }
 
+    /// What keys of the owner's before `generation` sealed of its words: of up to `limit` events behind `after`. With it
+    /// comes where the last of these events stands; none when there is none.
+    pub async fn sealed_before(
+        &self,
+        owner: OwnerId,
+        generation: u32,
+        after: Position,
+        limit: usize,
+    ) -> Result<Option<(Position, Vec<Piece>)>, sqlx::Error> {
+        let rows = sqlx::query(include_str!("sql/sealed_before.sql"))
+            .bind(owner.0)
+            .bind(generation.cast_signed())
+            .bind(after.0)
+            .bind(bounded(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        let Some(last) = rows.last() else { return Ok(None) };
+        let last = Position(last.try_get("position")?);
+        let mut pieces = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let Some(part) = row.try_get::<Option<i16>, _>("part")? else { continue };
+            pieces.push(Piece {
+                position: Position(row.try_get("position")?),
+                part: u8::try_from(part).unwrap_or(u8::MAX),
+                subject: SubjectId(row.try_get("subject_id")?),
+                generation: row.try_get::<i32, _>("generation")?.cast_unsigned(),
+                nonce: nonce(row)?,
+            });
+        }
+        Ok(Some((last, pieces)))
+    }
+
     /// The newest position.
     pub async fn head(&self) -> Result<Position, sqlx::Error> {
         head(&self.pool).await
@@ -245,13 +277,17 @@ pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
 }
 
 pub(crate) fn sealed(row: &PgRow) -> Result<(Position, Sealed), sqlx::Error> {
-    let nonce: &[u8] = row.try_get("nonce")?;
     let sealed = Sealed {
         part: u8::try_from(row.try_get::<i16, _>("part")?).unwrap_or(u8::MAX),
         subject: SubjectId(row.try_get("subject_id")?),
         generation: u32::try_from(row.try_get::<i32, _>("generation")?).unwrap_or_default(),
-        nonce: nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes"))?,
+        nonce: nonce(row)?,
         ciphertext: row.try_get("ciphertext")?,
     };
     Ok((Position(row.try_get("position")?), sealed))
+}
+
+fn nonce(row: &PgRow) -> Result<[u8; 24], sqlx::Error> {
+    let nonce: &[u8] = row.try_get("nonce")?;
+    nonce.try_into().map_err(|_| damaged("a nonce is not 24 bytes"))
 }

@@ -9,7 +9,7 @@ use crate::event::{
     BranchNumber, CommandId, ConversationId, Event, EventId, MessageId, OwnerId, Position, Private, Trigger, Version,
 };
 use crate::ledger::{Circumstances, Command, Conversation, Happened, Refusal, decide_all};
-use crate::log::{Answer, Append, Expected, Recorded, Target};
+use crate::log::{Answer, Append, AppendError, Expected, Recorded, Target};
 use crate::random;
 use crate::vault::SubjectKey;
 
@@ -149,7 +149,7 @@ struct Errand {
 }
 
 impl Errand {
-    async fn run(self) -> Result<Outcome, Trouble> {
+    async fn run(mut self) -> Result<Outcome, Trouble> {
         let owner = self.owner();
         let mut turn = self.service.states.turn(owner, self.conversation).await;
         let mut known = turn.take();
@@ -188,7 +188,18 @@ impl Errand {
                 // The state may have evolved over what came before the refusal: it is not put back.
                 Err(refusal) => return self.first_answer(Outcome::Refused(refusal.into())).await,
             };
-            match self.append(before, &happened).await? {
+            let answer = match self.append(before, &happened).await {
+                Err(AppendError::Outdated) => {
+                    self.service.vault.forget_cached(owner.into()).await;
+                    let Private::Known(key) = self.service.vault.current(owner.into()).await? else {
+                        return Ok(Outcome::Refused(Reason::Forgotten));
+                    };
+                    (self.key, known, fresh) = (key, None, true);
+                    continue;
+                }
+                answer => answer?,
+            };
+            match answer {
                 Answer::Appended(appended) => {
                     let done =
                         done(self.conversation, appended.last, state.version, happened.iter().map(|one| &one.event));
@@ -215,7 +226,7 @@ impl Errand {
         self.actor.owner()
     }
 
-    async fn append(&self, before: Version, happened: &[Happened]) -> Result<Answer, Trouble> {
+    async fn append(&self, before: Version, happened: &[Happened]) -> Result<Answer, AppendError> {
         let ledger = self.service.log.identity().ledger;
         let events = happened.iter().map(|happened| seal::seal(ledger, self.owner(), &self.key, happened)).collect();
         let target = Target { stream: self.conversation.into(), expected: Expected::Exact(before), events };
@@ -228,7 +239,7 @@ impl Errand {
             causation: None,
             targets: vec![target],
         };
-        Ok(self.service.log.append(append).await?)
+        self.service.log.append(append).await
     }
 
     /// `outcome`, unless this very command was carried out before: then its first answer.

@@ -16,14 +16,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::account::ChangeError;
-use super::receipt::{Receipts, receipt_text, told};
+use super::receipt::{Receipts, told};
 use super::{Actor, Service, Trouble};
 use crate::event::{
-    AccountForgetStarted, AccountId, DeadKey, Event, OwnerId, Position, Removed, Requester, StreamId, Version,
-    WordsGone,
+    AccountForgetStarted, AccountForgotten, AccountId, DeadKey, Event, OwnerId, Position, Removed, Requester, StreamId,
+    Version, WordsGone,
 };
 use crate::ledger::Refusal;
 use crate::ledger::account::{self, Account, Forgetting};
@@ -158,9 +158,7 @@ impl Service {
             self.forget_by(account, step).await?;
         }
         let history = self.history(account).await?;
-        let receipt = told(self.log.identity(), account, &history);
-        let note = self.sign(receipt_text(&receipt)).await?;
-        let receipt = json!({ "receipt": receipt, "note": note.to_string() });
+        let receipt = self.signed_receipt(told(self.log.identity(), account, &history)).await?;
         let (receipts, kept) = (self.receipts.clone(), receipt.clone());
         let file = tokio::task::spawn_blocking(move || receipts.keep(account, &kept)).await;
         let file = file.map_err(|panic| Trouble::Internal(panic.to_string()))??;
@@ -174,7 +172,7 @@ impl Service {
             Step::Start => self.start_forgetting(account).await?,
             Step::Retire => {
                 let epoch = self.last_epoch(account).await?;
-                self.vault.retire_through(epoch).await.map_err(Trouble::from)?;
+                self.retire_through(epoch).await?;
             }
             Step::Prune => self.log.erase(self.started(account).await?).await?,
             Step::Sweep => sweep::sweep(owner, None, false, &self.pool).await?,
@@ -184,7 +182,8 @@ impl Service {
             }
             Step::Finish => {
                 let (epoch, started) = (self.last_epoch(account).await?, self.started(account).await?);
-                self.decide_account(account, self.itself().into(), |state| account::finish(state, epoch, started))
+                let gone = AccountForgotten { epoch, started, backups_days: self.receipts.backups_days };
+                self.decide_account(account, self.itself().into(), |state| account::finish(state, gone.clone()))
                     .await?;
             }
         }
@@ -276,15 +275,22 @@ impl Service {
     }
 
     /// Everything in the account's own stream.
-    async fn history(&self, account: AccountId) -> Result<Vec<(Recorded, Event)>, Trouble> {
-        let mut history: Vec<(Recorded, Event)> = Vec::new();
+    pub(super) async fn history(&self, account: AccountId) -> Result<Vec<(Recorded, Event)>, Trouble> {
+        self.told_in(account.into(), StreamId(account.0)).await
+    }
+
+    /// Everything in a stream, as far as it is whole.
+    pub(super) async fn told_in(&self, owner: OwnerId, stream: StreamId) -> Result<Vec<(Recorded, Event)>, Trouble> {
+        let (mut history, mut after) = (Vec::new(), Version(0));
         loop {
-            let after = history.last().map_or(Version(0), |(recorded, _)| recorded.version);
-            let page = self.log.read_stream(account.into(), StreamId(account.0), after, PAGE).await?;
+            let page = self.log.read_stream(owner, stream, after, PAGE).await?;
             let last = page.len() < PAGE;
             for recorded in page {
-                let event = recorded.event()?;
-                history.push((recorded, event));
+                after = recorded.version;
+                if recorded.reduced.is_none() {
+                    let event = recorded.event()?;
+                    history.push((recorded, event));
+                }
             }
             if last {
                 return Ok(history);

@@ -9,10 +9,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, Stream, TryFutureExt as _, TryStreamExt as _, stream};
 
 use super::{Service, Trouble};
-use crate::event::{Event, LedgerId, Position, Private, Sealed, SubjectId};
+use crate::event::{Event, LedgerId, Piece, Position, Private, Sealed};
 use crate::log::{Log, Recorded};
 use crate::projection::{Opener, Said, Unopened};
-use crate::vault::{About, SubjectKey, Vault};
+use crate::vault::{About, Opening, Vault};
 
 /// Events in one read of a scan.
 const PAGE: usize = 500;
@@ -73,16 +73,19 @@ impl Words {
 
     /// Opens events whose sealed words were read already.
     pub(super) async fn open_sealed(&self, events: Vec<(Recorded, Vec<Sealed>)>) -> Result<Vec<Opened>, Trouble> {
-        let keys = self.keys(events.iter().flat_map(|(_, sealed)| sealed)).await?;
+        let pieces = events.iter().flat_map(|(event, sealed)| sealed.iter().map(|one| Piece::of(event.position, one)));
+        let openings = self.openings(pieces.collect()).await?;
         let ledger = self.log.identity().ledger;
-        events.into_iter().map(|(recorded, sealed)| opened(ledger, &keys, recorded, &sealed)).collect()
+        events.into_iter().map(|(recorded, sealed)| opened(ledger, &openings, recorded, &sealed)).collect()
     }
 
-    pub(super) async fn keys(&self, sealed: impl Iterator<Item = &Sealed>) -> Result<Keys, Trouble> {
-        let mut wanted: Vec<(SubjectId, u32)> = sealed.map(|sealed| (sealed.subject, sealed.generation)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        Ok(self.vault.keys(&wanted).await?)
+    /// What opens these, of those that anything opens.
+    pub(super) async fn openings(&self, pieces: Vec<Piece>) -> Result<Openings, Trouble> {
+        let openings = self.vault.openings(&pieces).await?;
+        let known = pieces.iter().zip(openings).filter_map(|(piece, opening)| {
+            Some(((piece.position, piece.part), opening.known()?)) //
+        });
+        Ok(known.collect())
     }
 
     /// All events after `after`, whoever owns them, page by page up to the head. It ends after an error. No request of
@@ -167,9 +170,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-pub(super) type Keys = HashMap<(SubjectId, u32), Private<Arc<SubjectKey>>>;
+pub(super) type Openings = HashMap<(Position, u8), Opening>;
 
-fn opened(ledger: LedgerId, keys: &Keys, recorded: Recorded, sealed: &[Sealed]) -> Result<Opened, Trouble> {
+fn opened(ledger: LedgerId, openings: &Openings, recorded: Recorded, sealed: &[Sealed]) -> Result<Opened, Trouble> {
     let mut event = recorded.event()?;
     let (kind, kind_version) =
         (recorded.fact.kind.as_str(), u16::try_from(recorded.fact.kind_version).unwrap_or_default());
@@ -177,9 +180,9 @@ fn opened(ledger: LedgerId, keys: &Keys, recorded: Recorded, sealed: &[Sealed]) 
     for (part, _) in crate::log::digest::words_parts(&recorded.fact.words_digest) {
         let about = About { ledger, owner: recorded.fact.owner, event: recorded.fact.id, kind, kind_version, part };
         let sealed = sealed.iter().find(|sealed| sealed.part == part);
-        let key = sealed.and_then(|sealed| Some((sealed, keys.get(&(sealed.subject, sealed.generation))?)));
-        if let Some((sealed, Private::Known(key))) = key {
-            event.open(part, Private::Known(&key.open(&about, sealed)?))?;
+        let opening = sealed.and_then(|sealed| Some((sealed, openings.get(&(recorded.position, part))?)));
+        if let Some((sealed, opening)) = opening {
+            event.open(part, Private::Known(&opening.open(&about, sealed)?))?;
         } else {
             forgotten |= part == 0;
             event.open(part, Private::Forgotten)?;

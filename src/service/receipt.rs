@@ -1,5 +1,5 @@
-//! The receipt of a person forgotten: what was removed, what stays and why. All of it is told by events, so it can be made
-//! again at any time, and says the same.
+//! Receipts of forgetting a person, a conversation or a message: what was removed, what stays and why. All of it is told by
+//! events, so it can be made again at any time, and says the same; only what is still to come changes, once it came.
 //!
 //! It proves that this was stated and recorded, and that nothing else of the log changed. That no copy exists anywhere, no
 //! receipt can prove.
@@ -9,11 +9,12 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::stores;
-use crate::event::{AccountId, Event};
+use super::epoch::WEEK_S;
+use super::{Service, Trouble, stores};
+use crate::event::{AccountId, ConversationId, DeadKey, Event, MessageId, Position, SubjectKeyDestroyed, WordsGone};
 use crate::log::{Identity, Recorded};
 
 /// What is signed of a receipt: what it is, then its JSON without blanks, keys in the order of the alphabet.
@@ -29,12 +30,21 @@ const FORMAT: &str = "convoledger receipt of forgetting, v1";
 #[derive(Clone, Default)]
 pub struct Receipts {
     directory: Option<PathBuf>,
+    /// For how many days old copies of the key directory are kept, as whoever runs the ledger says.
+    pub(super) backups_days: Option<u32>,
 }
 
 impl Receipts {
     /// Kept in `directory`, a file an account.
     pub const fn kept_in(directory: PathBuf) -> Self {
-        Self { directory: Some(directory) }
+        Self { directory: Some(directory), backups_days: None }
+    }
+
+    /// They say that old copies of the key directory are kept for so many days.
+    #[must_use]
+    pub fn with_backups(mut self, days: Option<u32>) -> Self {
+        self.backups_days = days;
+        self
     }
 
     /// Keeps it: whole after any crash.
@@ -46,15 +56,101 @@ impl Receipts {
     }
 }
 
-/// The receipt of what happened in an account's stream.
-pub(super) fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, Event)]) -> Value {
-    let mut told = json!({
+/// What was forgotten of an account that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All that was said in it until then.
+    Conversation(ConversationId),
+    Message(ConversationId, MessageId),
+}
+
+impl Part {
+    const fn conversation(self) -> ConversationId {
+        match self {
+            Self::Conversation(conversation) | Self::Message(conversation, _) => conversation,
+        }
+    }
+
+    fn is_forgotten_by(self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Conversation(_), Event::ConversationForgotten(_)) => true,
+            (Self::Message(_, message), Event::MessageForgotten(forgotten)) => forgotten.message == message,
+            _ => false,
+        }
+    }
+}
+
+impl Service {
+    /// The receipt of a part of an account's that was forgotten last, signed; none when it was not.
+    pub async fn receipt_of(&self, account: AccountId, part: Part) -> Result<Option<Value>, Trouble> {
+        let conversation = part.conversation();
+        let said = self.told_in(account.into(), conversation.into()).await?;
+        let Some((because, _)) = said.into_iter().rfind(|(_, event)| part.is_forgotten_by(event)) else {
+            return Ok(None);
+        };
+        let said = self.log.said_in(because.position).await?;
+        let mut receipt = begun(self.log.identity(), account);
+        receipt["conversation"] = json!(conversation.to_string());
+        if let Part::Message(_, message) = part {
+            receipt["message"] = json!(message.to_string());
+        }
+        receipt["forgotten"] = at(&because);
+        receipt["words"] = json!(WordsGone { events: said.events, parts: said.parts, positions: said.positions });
+        match buried(because.position, &self.history(account).await?) {
+            Some((recorded, destroyed, keys)) => {
+                receipt["keys"] = json!(keys);
+                receipt["keys_destroyed"] = at(recorded);
+                receipt["epochs_retired_through"] = json!(destroyed.epoch);
+                receipt["backups"] = json!(backups(recorded.recorded_at, destroyed.backups_days));
+            }
+            None => {
+                let by = self.vault.renewed_by(WEEK_S).await?.map(written);
+                receipt["keys_destroyed_by"] = json!(by);
+                receipt["backups"] = json!(
+                    "the key that had sealed the words is destroyed with the epoch that wraps it; until then it would open \
+                     a copy of the database from before, and this receipt, asked for later, says when it was"
+                );
+            }
+        }
+        self.signed_receipt(receipt).await.map(Some)
+    }
+
+    /// A receipt and the note that signs it.
+    pub(super) async fn signed_receipt(&self, receipt: Value) -> Result<Value, Trouble> {
+        let note = self.sign(receipt_text(&receipt)).await?;
+        Ok(json!({ "receipt": receipt, "note": note.to_string() }))
+    }
+}
+
+/// The event that tells of the end of the keys that had sealed what went at `because`, and these keys.
+fn buried(because: Position, history: &[(Recorded, Event)]) -> Option<(&Recorded, &SubjectKeyDestroyed, Vec<DeadKey>)> {
+    let mut ends = history.iter().filter_map(|(recorded, event)| match event {
+        Event::SubjectKeyDestroyed(destroyed) if destroyed.through >= because => Some((recorded, destroyed)),
+        _ => None,
+    });
+    let (recorded, destroyed) = ends.next()?;
+    let keys = history.iter().filter_map(|(_, event)| match event {
+        Event::SubjectKeyCreated(key) if key.generation <= destroyed.generation => {
+            Some(DeadKey { generation: key.generation, commitment: key.commitment.clone() })
+        }
+        _ => None,
+    });
+    Some((recorded, destroyed, keys.collect()))
+}
+
+fn begun(ledger: &Identity, account: AccountId) -> Value {
+    json!({
         "format": FORMAT,
         "ledger": ledger.origin,
         "history": ledger.history.to_string(),
         "account": account.to_string(),
         "stays": stores::kept().map(|(place, why)| json!({ "place": place, "why": why })).collect::<Vec<_>>(),
-    });
+    })
+}
+
+/// The receipt of what happened in an account's stream.
+pub(super) fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, Event)]) -> Value {
+    let mut told = begun(ledger, account);
     for (recorded, event) in history {
         match event {
             // One that was cancelled is not the one that was carried out.
@@ -71,11 +167,7 @@ pub(super) fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, 
             Event::AccountForgotten(forgotten) => {
                 told["forgotten"] = at(recorded);
                 told["epochs_retired_through"] = json!(forgotten.epoch);
-                told["backups"] = json!(format!(
-                    "a copy of the key directory from before {}, together with a copy of the database from before, would \
-                     still open what was said; such copies are the operator's to expire",
-                    time(recorded)
-                ));
+                told["backups"] = json!(backups(recorded.recorded_at, forgotten.backups_days));
             }
             _ => {}
         }
@@ -83,12 +175,32 @@ pub(super) fn told(ledger: &Identity, account: AccountId, history: &[(Recorded, 
     told
 }
 
+/// What old copies open, and until when there are any.
+fn backups(when: DateTime<Utc>, days: Option<u32>) -> String {
+    let open = format!(
+        "a copy of the key directory from before {}, together with a copy of the database from before, would still open \
+         what was said",
+        written(when)
+    );
+    match days {
+        None => format!("{open}; such copies are the operator's to expire"),
+        Some(days) => format!(
+            "{open}; the operator says that copies of the key directory are kept for {days} days: none is left after {}",
+            written(when + TimeDelta::days(days.into()))
+        ),
+    }
+}
+
 fn at(recorded: &Recorded) -> Value {
     json!({ "position": recorded.position.0, "recorded_at": time(recorded), "leaf": hex::encode(recorded.leaf) })
 }
 
 fn time(recorded: &Recorded) -> String {
-    recorded.recorded_at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    written(recorded.recorded_at)
+}
+
+fn written(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 fn write(directory: &Path, path: &Path, text: &str) -> io::Result<()> {

@@ -45,6 +45,11 @@ const fn store(place: Place, forgetting: Forgetting) -> Store {
 pub const STORES: &[Store] = &[
     store(Table("public.words"), Removes),
     store(Table("vault.subject_key"), Destroys),
+    store(Table("vault.opening"), Removes),
+    store(
+        Table("vault.renewal"),
+        Keeps("of whoever took words away, where in the log that was and which keys went since: ids and numbers"),
+    ),
     store(Table("account.account"), Removes),
     store(Table("account.token"), Removes),
     store(

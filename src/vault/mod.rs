@@ -5,13 +5,16 @@
 //! root          a file or the environment                        keyring
 //!  ├─ epoch-N   files beside it, sealed by the root              keyring
 //!  │   └─ subject key   vault.subject_key, wrapped by an epoch   subject
-//!  │       └─ words     sealed one part at a time                seal
+//!  │       ├─ words     sealed one part at a time                seal
+//!  │       └─ openings  vault.opening: of parts that keys sealed opening
+//!  │                    which were given up for this one         renewal
 //!  ├─ lookup    a file, sealed by the root; the rest is derived  keyring
 //!  └─ signing   a file, sealed by the root: signs checkpoints    signing
 //! ```
 //!
 //! No key ever lies in the clear in the database, and none outside memory but the root. All formats are final: what was
-//! sealed once opens for ever, until its key is destroyed.
+//! sealed once opens for ever, until its key is destroyed. A subject's key is given up for the next when some of its words
+//! went; the keys of tokens and digests go on under the next, for facts are compared by them.
 
 mod cache;
 mod cipher;
@@ -21,6 +24,8 @@ mod error;
 pub mod file;
 mod files;
 mod keyring;
+mod opening;
+mod renewal;
 mod root;
 mod seal;
 mod signing;
@@ -36,8 +41,10 @@ pub use encoding::{PLAIN_MAX, Undecodable};
 pub use epoch::Retired;
 pub use error::{KeyringError, VaultError};
 pub use keyring::Keyring;
+pub use opening::Opening;
+pub use renewal::GivenUp;
 pub use root::{KeyStore, Root};
-pub use seal::{About, OpenError, Opening, SubjectKey, normalise};
+pub use seal::{About, OpenError, SubjectKey, normalise};
 pub use signing::{Signing, SigningKeys};
 
 use crate::event::{LedgerId, Private, SubjectId};

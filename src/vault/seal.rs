@@ -7,6 +7,7 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use super::cipher::{self, Key};
 use super::encoding::{self, Undecodable};
+use super::opening::Opening;
 use crate::event::{EventId, LedgerId, OwnerId, Sealed, SubjectId, Token};
 use crate::random;
 
@@ -39,35 +40,6 @@ pub enum OpenError {
     },
 }
 
-/// What opens one sealed part, and nothing else: handed out with an export, so that whoever checks it can open the very
-/// bytes that the log is hashed over, without the subject's key.
-#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
-pub struct Opening(pub [u8; 32]);
-
-impl Opening {
-    /// Opens what [`SubjectKey::seal`] made of the same `about`.
-    ///
-    /// # Errors
-    /// If a bit of it differs from what was sealed, it opens another part, or what was sealed does not read as words.
-    pub fn open(&self, about: &About<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
-        cipher::decrypt_by(&self.0, &sealed.nonce, &associated(about, sealed.subject, sealed.generation), &mut buffer)
-            .map_err(|_| about.forged(sealed))?;
-        encoding::decode(buffer).map_err(|source| OpenError::Undecodable {
-            event: about.event,
-            part: about.part,
-            source,
-        })
-    }
-}
-
-/// Shows nothing of it.
-impl fmt::Debug for Opening {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Opening")
-    }
-}
-
 /// One of a subject's keys, ready for use. What it seals, compares, digests and covers files with is under keys derived from
 /// it, so that no use of one tells about another. Wiped from memory when the last holder lets go of it.
 #[derive(ZeroizeOnDrop)]
@@ -80,6 +52,7 @@ pub struct SubjectKey {
     tokens: [u8; 32],
     digests: [u8; 32],
     files: [u8; 32],
+    openings: [u8; 32],
 }
 
 impl SubjectKey {
@@ -91,7 +64,19 @@ impl SubjectKey {
             tokens: blake3::derive_key("convoledger subject token key v1", &key[..]),
             digests: blake3::derive_key("convoledger subject digest key v1", &key[..]),
             files: blake3::derive_key("convoledger subject file key v1", &key[..]),
+            openings: blake3::derive_key("convoledger subject opening key v1", &key[..]),
         }
+    }
+
+    /// The same, but that it goes on comparing and digesting by the keys of the generation before it.
+    pub(super) fn going_on(mut self, tokens: &Key, digests: &Key) -> Self {
+        (self.tokens, self.digests) = (**tokens, **digests);
+        self
+    }
+
+    /// The keys of tokens and of digests, which the next generation goes on with.
+    pub(super) fn goes_on(&self) -> [Key; 2] {
+        [Key::new(self.tokens), Key::new(self.digests)]
     }
 
     #[must_use]
@@ -118,20 +103,21 @@ impl SubjectKey {
     /// # Errors
     /// If a bit of it differs from what was sealed, the key is another, or what was sealed does not read as words.
     pub fn open(&self, about: &About<'_>, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let &About { event, part, .. } = about;
-        if (sealed.subject, sealed.generation, sealed.part) != (self.subject, self.generation, part) {
+        if (sealed.subject, sealed.generation) != (self.subject, self.generation) {
             return Err(about.forged(sealed));
         }
-        let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
-        cipher::decrypt(&self.words, &sealed.nonce, &self.associated(about), &mut buffer)
-            .map_err(|_| about.forged(sealed))?;
-        encoding::decode(buffer).map_err(|source| OpenError::Undecodable { event, part, source })
+        self.opening(&sealed.nonce).open(about, sealed)
     }
 
-    /// What opens this part alone.
+    /// What opens the part alone that was sealed under this nonce.
     #[must_use]
-    pub fn opening(&self, sealed: &Sealed) -> Opening {
-        Opening(*cipher::key_of_nonce(&self.words, &sealed.nonce))
+    pub fn opening(&self, nonce: &[u8; 24]) -> Opening {
+        Opening(*cipher::key_of_nonce(&self.words, nonce))
+    }
+
+    /// What covers the opening of a part that an older key sealed under this nonce, which no other part has.
+    pub(super) fn pad(&self, nonce: &[u8; 24]) -> [u8; 32] {
+        *blake3::keyed_hash(&self.openings, nonce).as_bytes()
     }
 
     /// The key of files that are sealed whole: exports that wait to be fetched.
@@ -163,13 +149,13 @@ impl SubjectKey {
 }
 
 impl About<'_> {
-    const fn forged(&self, sealed: &Sealed) -> OpenError {
+    pub(super) const fn forged(&self, sealed: &Sealed) -> OpenError {
         let &Self { event, part, .. } = self;
         OpenError::Forged { event, part, subject: sealed.subject, generation: sealed.generation }
     }
 }
 
-fn associated(about: &About<'_>, subject: SubjectId, generation: u32) -> Vec<u8> {
+pub(super) fn associated(about: &About<'_>, subject: SubjectId, generation: u32) -> Vec<u8> {
     cipher::associated(
         "convoledger words v1",
         &[
@@ -246,7 +232,7 @@ mod tests {
         #[test]
         fn what_opens_one_part_opens_no_other(plain: Vec<u8>, other: Vec<u8>) {
             let [sealed, second] = [&plain, &other].map(|plain| key().seal(&ABOUT, plain));
-            let opening = key().opening(&sealed);
+            let opening = key().opening(&sealed.nonce);
             prop_assert_eq!(opening.open(&ABOUT, &sealed).unwrap().to_vec(), plain);
             prop_assert!(opening.open(&ABOUT, &second).is_err());
             let elsewhere = About { part: 1, ..ABOUT };

@@ -17,6 +17,8 @@ pub(super) struct Row {
     commitment: Vec<u8>,
     /// Null once the key was destroyed.
     wrapped: Option<Vec<u8>>,
+    /// What goes on from the generation before: the keys of tokens and of digests, sealed by this one.
+    kept: Option<Vec<u8>>,
 }
 
 impl Row {
@@ -34,7 +36,22 @@ impl Row {
     pub(super) fn open(&self, ledger: LedgerId, keyring: &Keyring) -> Result<Private<SubjectKey>, VaultError> {
         let (subject, generation) = self.id();
         let Some(wrapped) = &self.wrapped else { return Ok(Private::Forgotten) };
-        Ok(Private::Known(SubjectKey::new(subject, generation, &self.unwrap(wrapped, ledger, keyring)?)))
+        let key = self.unwrap(wrapped, ledger, keyring)?;
+        let opened = SubjectKey::new(subject, generation, &key);
+        let Some(kept) = &self.kept else { return Ok(Private::Known(opened)) };
+        let [tokens, digests] =
+            going_on(ledger, subject, generation, &key, kept).ok_or(VaultError::Commitment { subject, generation })?;
+        Ok(Private::Known(opened.going_on(&tokens, &digests)))
+    }
+
+    /// Whether the key was not destroyed.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.wrapped.is_some()
+    }
+
+    /// As `subject_key.created` tells of it.
+    pub(super) fn created(&self) -> CreatedKey {
+        CreatedKey { generation: self.id().1, commitment: hex::encode(&self.commitment) }
     }
 
     fn unwrap(&self, wrapped: &[u8], ledger: LedgerId, keyring: &Keyring) -> Result<Key, VaultError> {
@@ -57,7 +74,7 @@ pub(super) async fn create(
     keyring: &Keyring,
     subject: SubjectId,
 ) -> Result<Option<CreatedKey>, sqlx::Error> {
-    let (epoch, wrapped, commitment) = fresh(ledger, keyring, subject);
+    let (epoch, wrapped, commitment, _) = fresh(ledger, keyring, subject, 1);
     let made: Option<(i32, Vec<u8>)> = sqlx::query_as(include_str!("sql/create.sql"))
         .bind(subject.0)
         .bind(epoch.cast_signed())
@@ -88,9 +105,36 @@ pub(super) async fn named(pool: &PgPool, ids: &[(SubjectId, u32)]) -> Result<Vec
     sqlx::query_as(include_str!("sql/named.sql")).bind(subjects).bind(generations).fetch_all(pool).await
 }
 
+/// Makes the key behind `key`, the subject's newest. False when the epoch was closed or somebody else made one meanwhile, none
+/// when the subject is being forgotten.
+pub(super) async fn make_next(
+    pool: &PgPool,
+    ledger: LedgerId,
+    keyring: &Keyring,
+    key: &SubjectKey,
+) -> Result<Option<bool>, sqlx::Error> {
+    let (subject, generation) = (key.subject(), key.generation() + 1);
+    let (epoch, wrapped, commitment, next) = fresh(ledger, keyring, subject, generation);
+    let kept = goes_on(ledger, subject, generation, &next, key);
+    sqlx::query_scalar(include_str!("sql/begin_renewal.sql"))
+        .bind(subject.0)
+        .bind(generation.cast_signed())
+        .bind(epoch.cast_signed())
+        .bind(&commitment[..])
+        .bind(&wrapped[..])
+        .bind(kept)
+        .fetch_one(pool)
+        .await
+}
+
+/// The rows of all keys that the subject ever had, the first one first.
+pub(super) async fn all(pool: &PgPool, subject: SubjectId) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as(include_str!("sql/had.sql")).bind(subject.0).fetch_all(pool).await
+}
+
 /// All keys that a subject ever had.
 pub(super) async fn had(pool: &PgPool, subject: SubjectId) -> Result<Vec<HadKey>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(include_str!("sql/had.sql")).bind(subject.0).fetch_all(pool).await?;
+    let rows = all(pool, subject).await?;
     let had = |row: Row| HadKey {
         generation: row.id().1,
         epoch: row.epoch(),
@@ -145,11 +189,39 @@ pub(super) async fn rewrap(
     Ok(put.execute(pool).await.map_err(failed("wrapping keys anew"))?.rows_affected())
 }
 
-/// A fresh first key for the subject: the epoch that wraps it, its wrapped form and its commitment.
-fn fresh(ledger: LedgerId, keyring: &Keyring, subject: SubjectId) -> (u32, Wrapped, [u8; 32]) {
+/// A fresh key for the subject: the epoch that wraps it, its wrapped form, its commitment, and itself.
+fn fresh(ledger: LedgerId, keyring: &Keyring, subject: SubjectId, generation: u32) -> (u32, Wrapped, [u8; 32], Key) {
     let key = cipher::key();
     let (epoch, by) = keyring.newest();
-    (epoch, cipher::wrap(by, &associated(ledger, subject, 1, epoch), &key), commitment(&key))
+    (epoch, cipher::wrap(by, &associated(ledger, subject, generation, epoch), &key), commitment(&key), key)
+}
+
+/// The keys of `from` that its successor `key` goes on with, sealed by a key derived from that.
+fn goes_on(ledger: LedgerId, subject: SubjectId, generation: u32, key: &Key, from: &SubjectKey) -> Vec<u8> {
+    let (by, kept) = (keeper(key), from.goes_on());
+    (0..)
+        .zip(&kept)
+        .flat_map(|(nth, key)| cipher::wrap(&by, &about_kept(ledger, subject, generation, nth), key))
+        .collect()
+}
+
+/// What [`goes_on`] sealed; none when it does not open.
+fn going_on(ledger: LedgerId, subject: SubjectId, generation: u32, key: &Key, kept: &[u8]) -> Option<[Key; 2]> {
+    let by = keeper(key);
+    let open = |nth: u8, kept| cipher::unwrap(&by, &about_kept(ledger, subject, generation, nth), kept).ok();
+    let (tokens, digests) = kept.split_at_checked(size_of::<Wrapped>())?;
+    Some([open(0, tokens)?, open(1, digests)?])
+}
+
+fn keeper(key: &Key) -> Key {
+    Key::new(blake3::derive_key("convoledger subject kept key v1", &key[..]))
+}
+
+fn about_kept(ledger: LedgerId, subject: SubjectId, generation: u32, nth: u8) -> Vec<u8> {
+    cipher::associated(
+        "convoledger subject kept v1",
+        &[ledger.0.as_bytes(), subject.0.as_bytes(), &generation.to_be_bytes(), &[nth]],
+    )
 }
 
 /// Binds the ledger to this very key, for the cipher alone does not: a ciphertext can be made that opens under two.
@@ -211,6 +283,7 @@ mod tests {
             epoch: 5,
             commitment: hex::decode(COMMITMENT).unwrap(),
             wrapped: Some(hex::decode(WRAPPED).unwrap()),
+            kept: None,
         }
     }
 
@@ -251,7 +324,7 @@ mod tests {
     #[test]
     fn a_fresh_key_opens_by_its_own_commitment() {
         let keyring = keyring();
-        let (epoch, wrapped, commitment) = fresh(LEDGER, &keyring, SUBJECT);
+        let (epoch, wrapped, commitment, _) = fresh(LEDGER, &keyring, SUBJECT, 1);
         let row = Row {
             epoch: epoch.cast_signed(),
             commitment: commitment.to_vec(),
@@ -259,5 +332,27 @@ mod tests {
             ..row()
         };
         assert!(!row.open(LEDGER, &keyring).unwrap().is_forgotten());
+    }
+
+    #[test]
+    fn the_next_key_seals_otherwise_and_compares_alike() {
+        let keyring = keyring();
+        let first = row().open(LEDGER, &keyring).unwrap().known().unwrap();
+        let (epoch, wrapped, commitment, key) = fresh(LEDGER, &keyring, SUBJECT, 2);
+        let next = Row {
+            generation: 2,
+            epoch: epoch.cast_signed(),
+            commitment: commitment.to_vec(),
+            wrapped: Some(wrapped.to_vec()),
+            kept: Some(goes_on(LEDGER, SUBJECT, 2, &key, &first)),
+            ..row()
+        };
+        let second = next.open(LEDGER, &keyring).unwrap().known().unwrap();
+        assert_eq!((second.token("work"), second.digest(b"act")), (first.token("work"), first.digest(b"act")));
+        assert_ne!(second.opening(&[0; 24]), first.opening(&[0; 24]));
+        let mut changed = next.kept.clone().unwrap();
+        changed[100] ^= 1;
+        let changed = Row { kept: Some(changed), ..next };
+        assert!(matches!(changed.open(LEDGER, &keyring), Err(VaultError::Commitment { .. })));
     }
 }

@@ -18,7 +18,7 @@ use convoledger::event::{
     Modality, ModelSwitched, Origin, Part, PartKind, Personal, Place, Position, Private, ProjectionSkipped, Rating,
     Reading, Removed, Requester, Resting, RetentionAnnounced, RetentionApplied, RetentionConfigured, RetentionPolicy,
     RetentionUndone, Role, SAYING, Segment, SnapshotConfigured, SnapshotPolicy, SnapshotTaken, SnapshotThinned,
-    SubjectId, SubjectKeyCreated, Token, Trigger, Usage, Version, WordsGone,
+    SubjectId, SubjectKeyCreated, SubjectKeyDestroyed, Token, Trigger, Usage, Version, WordsGone,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -103,7 +103,7 @@ fn examples() -> Vec<Event> {
             removes: vec![Removed { store: "search".into(), count: 3 }],
         }
         .into(),
-        AccountForgotten { epoch: 2, started: Position(9) }.into(),
+        AccountForgotten { epoch: 2, started: Position(9), backups_days: None }.into(),
         AccountHeld { reason: known("case 12") }.into(),
         AccountReleased { reason: known("settled") }.into(),
         AccountRead {
@@ -127,6 +127,14 @@ fn examples() -> Vec<Event> {
         ConversationForgotten {}.into(),
         ConversationExpired { keeps: Some(Class::Money), events: 12, left: "ab".repeat(32) }.into(),
         SubjectKeyCreated { subject: SubjectId(Uuid::from_u128(2)), generation: 1, commitment: "ab".repeat(32) }.into(),
+        SubjectKeyDestroyed {
+            subject: SubjectId(Uuid::from_u128(2)),
+            generation: 1,
+            epoch: 3,
+            through: Position(8),
+            backups_days: Some(35),
+        }
+        .into(),
         ProjectionSkipped { projection: "usage".into(), position: Position(7), reason: known("broken") }.into(),
         RetentionConfigured { policy: Some(lifetimes()) }.into(),
         RetentionAnnounced {

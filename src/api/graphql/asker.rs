@@ -77,7 +77,7 @@ pub fn trouble(trouble: &Trouble) -> Error {
     let retry_after = match trouble {
         Trouble::Busy { retry_after_s } | Trouble::Append(AppendError::Full { retry_after_s }) => *retry_after_s,
         Trouble::Behind(_)
-        | Trouble::Append(AppendError::Closed | AppendError::Unknown { .. })
+        | Trouble::Append(AppendError::Closed | AppendError::Outdated | AppendError::Unknown { .. })
         | Trouble::Database(sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) | sqlx::Error::PoolClosed) => 1,
         Trouble::Database(error) if is_cut_off(error) || is_being_made(error) => 1,
         Trouble::Append(error @ AppendError::TooLarge { .. }) => return bad_input(error.to_string()),

@@ -7,15 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::asker::{Asker, trouble};
+use super::asker::{Asker, bad_input, problem, trouble};
 use super::id::Name;
 use super::input::TargetInput;
-use super::order::{on_conversation, on_message};
+use super::order::{located, on_conversation, on_message};
 use super::payload::{ConversationPayload, MessagePayload, Refused, Stale};
 use crate::event::Requester;
 use crate::ledger::Act;
 use crate::ledger::account::Forgetting;
-use crate::service::{ForgetError, Reason, Trouble};
+use crate::service::{ForgetError, Part, Reason, Trouble};
 
 /// How long an answer waits for the receipt; forgetting goes on behind it.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(6);
@@ -127,6 +127,21 @@ impl ForgetMutation {
             ForgetPayload::Done(ForgetDone { forget, client_mutation_id })
         })
     }
+}
+
+/// The receipt of a message or a conversation.
+pub async fn receipt(asker: &Asker<'_>, id: &ID) -> Result<Option<Json<Value>>> {
+    let part = match Name::parse(id).map_err(problem)? {
+        Name::Conversation(whose, conversation) if asker.may_see(whose) => Part::Conversation(conversation),
+        Name::Message(..) => match located(asker, id).await? {
+            Some((conversation, message)) => Part::Message(conversation, message),
+            None => return Ok(None),
+        },
+        Name::Conversation(..) => return Ok(None),
+        _ => return Err(bad_input("that is the id of neither a message nor a conversation")),
+    };
+    let receipt = asker.service.receipt_of(asker.actor.account, part).await.map_err(|error| trouble(&error))?;
+    Ok(receipt.map(Json))
 }
 
 pub fn failed(error: ForgetError) -> async_graphql::Error {

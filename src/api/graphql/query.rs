@@ -1,6 +1,7 @@
 //! Queries.
 
-use async_graphql::{Context, Enum, ID, Interface, Object, Result, SimpleObject};
+use async_graphql::{Context, Enum, ID, Interface, Json, Object, Result, SimpleObject};
+use serde_json::Value;
 
 use super::account::Account;
 use super::as_of::{self, AsOf, AsOfMoment};
@@ -12,6 +13,7 @@ use super::conversation::{self, Conversation, ConversationConnection, Conversati
 use super::cursor::Cursor;
 use super::event::{self, Event, EventConnection, EventFilter};
 use super::export::{self, Export};
+use super::forget;
 use super::id::Name;
 use super::message::{self, Message};
 use super::page::{Window, cost};
@@ -262,6 +264,12 @@ impl Query {
     /// The newest checkpoint of the whole log; with `atLeast`, one that holds the first so many events.
     async fn checkpoint(&self, context: &Context<'_>, at_least: Option<BigInt>) -> Result<Checkpoint> {
         proof::checkpoint(&Asker::of(context), at_least).await
+    }
+
+    /// The signed receipt of what was forgotten of a message or a conversation of the asker's: what went, when, by which keys
+    /// nothing opens it any more, and what stays. Null when nothing of it was forgotten.
+    async fn forget_receipt(&self, context: &Context<'_>, id: ID) -> Result<Option<Json<Value>>> {
+        forget::receipt(&Asker::of(context), &id).await
     }
 
     /// The proof that an event of the asker's is in the log: of `size` events, or of the newest checkpoint.

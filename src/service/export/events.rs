@@ -8,7 +8,7 @@ use crate::archive::line::{Line, Openable, State};
 use crate::archive::manifest::Counts;
 use crate::archive::name;
 use crate::archive::work::Unit;
-use crate::event::{OwnerId, Position, Private, Sealed, SubjectId};
+use crate::event::{OwnerId, Piece, Position, Sealed, SubjectId};
 use crate::log::tree::tiles;
 use crate::log::{Recorded, verify};
 use crate::service::Trouble;
@@ -94,7 +94,8 @@ impl Making<'_> {
         for (position, sealed) in self.service.log.read_words(&with_words).await? {
             words.entry(position).or_default().push(sealed);
         }
-        let keys = self.service.words.keys(words.values().flatten()).await?;
+        let pieces = words.iter().flat_map(|(position, sealed)| sealed.iter().map(|one| Piece::of(*position, one)));
+        let openings = self.service.words.openings(pieces.collect()).await?;
         for line in lines {
             let sealed = words.remove(&line.position).unwrap_or_default();
             let mut parts = std::mem::take(&mut line.words);
@@ -106,17 +107,17 @@ impl Making<'_> {
                 if Some(sealed.subject) != own {
                     continue; // withheld
                 }
-                let Some(Private::Known(key)) = keys.get(&(sealed.subject, sealed.generation)) else {
+                let Some(opening) = openings.get(&(line.position, part.part)) else {
                     part.state = State::Gone;
                     continue;
                 };
-                let plain = key.open(&line.about(ledger, part.part), sealed).map_err(Trouble::from)?;
+                let plain = opening.open(&line.about(ledger, part.part), sealed).map_err(Trouble::from)?;
                 let said = serde_json::from_slice(&plain).map_err(|error| Trouble::Internal(error.to_string()))?;
                 if veil.is_drawn() {
                     (part.state, part.said) = (State::Masked, Some(veil.value(said)));
                 } else {
                     (part.state, part.said) = (State::Opened, Some(said));
-                    part.sealed = Some(Openable::of(sealed, key.opening(sealed)));
+                    part.sealed = Some(Openable::of(sealed, opening.clone()));
                 }
             }
             line.words = parts;

@@ -217,8 +217,19 @@ impl Service {
         };
         let wanted = (actor.owner().into(), file::generation(&mut file)?);
         let keys = self.vault.keys(&[wanted]).await.map_err(Trouble::from)?;
-        let Some(Private::Known(key)) = keys.get(&wanted) else { return Err(ExportError::Closed) };
+        // Of somebody who is forgotten, or of before some words were: it is to be asked for again.
+        let Some(Private::Known(key)) = keys.get(&wanted) else { return Ok(None) };
         Ok(Some((Opener::new(file, key)?, Arc::clone(key))))
+    }
+
+    /// Takes away all exports of an account that are made: they hold what was there then.
+    pub(in crate::service) async fn take_exports_away(&self, account: AccountId) -> Result<(), ExportError> {
+        for export in self.exports(Actor { account }).await? {
+            if export.made.is_some() && !export.expired {
+                self.expire(account, export.id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether nothing is handed out of an account any more.

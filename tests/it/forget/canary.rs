@@ -181,14 +181,14 @@ pub(super) fn serve(ledger: &Ledger, views: &str, said: &Path) -> (Server, Strin
     (server, address)
 }
 
-fn dump(ledger: &Ledger, url: &str, schemas: &[&str]) -> String {
+pub(super) fn dump(ledger: &Ledger, url: &str, schemas: &[&str]) -> String {
     let dumped =
         program(ledger, "pg_dump").args(schemas).args(["--no-unlogged-table-data", url]).output().expect("it runs");
     assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
     String::from_utf8(dumped.stdout).expect("text")
 }
 
-fn restored(ledger: &Ledger, url: &str, name: &str, dumps: &[&str]) -> String {
+pub(super) fn restored(ledger: &Ledger, url: &str, name: &str, dumps: &[&str]) -> String {
     use std::io::Write as _;
     change_as_superuser(url, &format!("CREATE DATABASE {name}"));
     let there = url.replacen("///convoledger?", &format!("///{name}?"), 1);
@@ -203,7 +203,7 @@ fn restored(ledger: &Ledger, url: &str, name: &str, dumps: &[&str]) -> String {
     there
 }
 
-fn copied(keys: &Path, to: &Ledger) -> String {
+pub(super) fn copied(keys: &Path, to: &Ledger) -> String {
     let copy = to.directory.path().join("keys");
     fs::create_dir(&copy).expect("a directory");
     for key in fs::read_dir(keys).expect("keys").flatten() {

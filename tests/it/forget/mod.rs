@@ -3,6 +3,7 @@
 mod canary;
 mod fire;
 mod racing;
+mod renewal;
 mod stores;
 
 use std::collections::BTreeSet;

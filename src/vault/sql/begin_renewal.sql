@@ -1,0 +1,1 @@
+SELECT vault.begin_renewal($1, $2, $3, $4, $5, $6)

@@ -1,0 +1,1 @@
+SELECT vault.cover($1, $2, $3, $4)

@@ -1,0 +1,1 @@
+SELECT vault.give_up($1, $2, $3)
