@@ -144,7 +144,7 @@ BEGIN
         LATERAL (SELECT head + e.ordinal - skipped[c.nth] AS position, current[e.target] + e."offset" AS version) AS at
     WHERE verdict[c.nth] = 0;
 
-    -- A key that was given up seals nothing more (see 0010), whoever still holds it.
+    -- A key that is given up for the next seals nothing more (see 0010), whoever still holds it.
     IF renewed AND EXISTS (
         SELECT FROM unnest(words) AS w JOIN vault.renewal AS r ON r.subject_id = w.subject
         WHERE w.generation < r.since AND verdict[w.command] = 0

@@ -7,9 +7,9 @@ CREATE TABLE vault.renewal (
     because    bigint,
     -- The head of the log when its newest key was made.
     began      bigint,
-    -- Every key before this generation is given up.
+    -- Keys before this generation seal nothing more, whoever still holds one, and are given up or about to be.
     since      integer NOT NULL DEFAULT 1,
-    -- The same, as far as the log says so.
+    -- The same, as far as the log says that they are gone.
     told       integer NOT NULL DEFAULT 1,
     CHECK (told <= since)
 );
@@ -42,7 +42,8 @@ $$;
 CREATE TRIGGER renewal AFTER DELETE ON words REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION words_gone();
 
 -- Makes a subject's next key. True when it is made; false when its epoch was closed or somebody else made one meanwhile; null
--- when there is nothing to renew, for the subject is being forgotten. It holds the lane: keys die in there.
+-- when there is nothing to renew, for the subject is being forgotten. It holds the lane: keys die in there, and behind it nothing
+-- is sealed under the key before.
 CREATE FUNCTION vault.begin_renewal(
     whose uuid, next integer, by_epoch integer, its_commitment bytea, its_wrapped bytea, its_kept bytea
 ) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -62,7 +63,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    UPDATE vault.renewal AS r SET began = (SELECT coalesce(max(e.position), 0) FROM public.event AS e)
+    UPDATE vault.renewal AS r SET since = next, began = (SELECT coalesce(max(e.position), 0) FROM public.event AS e)
     WHERE r.subject_id = whose;
     RETURN true;
 END;
@@ -82,24 +83,14 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WHERE o.generation < excluded.generation
 $$;
 
--- Gives up every key of a subject before generation `next`: the openings of all it sealed up to `after` are kept. False when
--- words were sealed under one of them behind that. It holds the lane, so that none are sealed under them amid this.
-CREATE FUNCTION vault.give_up(whose uuid, next integer, after bigint) RETURNS boolean LANGUAGE plpgsql
-SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
+-- Gives up every key of a subject before generation `next`: what opens all that they sealed is kept. It holds the lane, where
+-- words go, so that none go amid this.
+CREATE FUNCTION vault.give_up(whose uuid, next integer) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(7163664893726287);
-    IF EXISTS (
-        SELECT FROM public.event AS e JOIN public.words AS w ON w.position = e.position
-        WHERE e.owner_id = whose AND e.position > after AND w.subject_id = whose AND w.generation < next
-    ) THEN
-        RETURN false;
-    END IF;
     UPDATE vault.subject_key AS k SET wrapped = NULL, kept = NULL
     WHERE k.subject_id = whose AND k.generation < next AND k.wrapped IS NOT NULL;
-    UPDATE vault.renewal AS r
-    SET since = greatest(r.since, next), because = CASE WHEN r.because > r.began THEN r.because END
-    WHERE r.subject_id = whose AND r.since < next;
-    RETURN true;
+    UPDATE vault.renewal AS r SET because = CASE WHEN r.because > r.began THEN r.because END
+    WHERE r.subject_id = whose AND r.since = next;
 END;
 $$;

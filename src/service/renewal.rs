@@ -59,16 +59,11 @@ impl Service {
         self.say_of_keys(account, |state| account::renew_key(state, created.clone())).await?;
         let Some(key) = self.vault.key(subject, generation).await?.known() else { return Ok(()) };
         let mut after = Position(0);
-        loop {
-            match self.log.sealed_before(owner, generation, after, PAGE).await? {
-                Some((last, pieces)) => {
-                    self.vault.cover(&key, &pieces).await?;
-                    after = last;
-                }
-                None if self.vault.give_up(subject, generation, after).await? => break,
-                None => {}
-            }
+        while let Some((last, pieces)) = self.log.sealed_before(owner, generation, after, PAGE).await? {
+            self.vault.cover(&key, &pieces).await?;
+            after = last;
         }
+        self.vault.give_up(subject, generation).await?;
         match self.take_exports_away(account).await {
             Ok(()) | Err(ExportError::Closed) => Ok(()),
             Err(ExportError::Trouble(trouble)) => Err(trouble),

@@ -5,9 +5,9 @@
 //! by the new key ([`opening`](super::opening)). Each step may be done again and by several at once.
 //!
 //! ```text
-//! begun      the next key is made; whatever is said from now on is sealed under it
+//! begun      the next key is made; nothing sealed under an older one goes in any more
 //! covered    what opens each part that older keys sealed is kept under it
-//! given up   the older keys are destroyed; nothing sealed under one goes in any more
+//! given up   the older keys are destroyed
 //! told       their epochs are retired, and the log says so
 //! ```
 
@@ -72,21 +72,19 @@ impl Vault {
         Err(VaultError::Restless { doing: DOING })
     }
 
-    /// Destroys every key of the subject before `next`. False when something was sealed under one of them behind `after`,
-    /// up to where what opens it is kept: then nothing is destroyed.
+    /// Destroys every key of the subject before `next`, now that what opens all that they sealed is kept.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn give_up(&self, subject: SubjectId, next: u32, after: Position) -> Result<bool, VaultError> {
-        let given_up = sqlx::query_scalar(include_str!("sql/give_up.sql"))
+    pub async fn give_up(&self, subject: SubjectId, next: u32) -> Result<(), VaultError> {
+        sqlx::query(include_str!("sql/give_up.sql"))
             .bind(subject.0)
             .bind(next.cast_signed())
-            .bind(after.0)
-            .fetch_one(&self.pool)
+            .execute(&self.pool)
             .await
             .map_err(failed("giving keys up"))?;
         self.forget_cached(subject).await;
-        Ok(given_up)
+        Ok(())
     }
 
     /// When keys that are to be renewed are at the latest, if epochs get `age_s` seconds old.

@@ -285,6 +285,13 @@ impl Service {
         let work = begun(&partial, &key)?;
         let wanted = Wanted { of: Of::Account { account }, size: None, masked };
         let exported = self.export(wanted, &work, to.clone(), |_, _| ()).await?;
+        // Some words went meanwhile, and its key with them: what it was made of may hold them still. It is made again.
+        let had = self.vault.had(OwnerId::from(account).into()).await.map_err(Trouble::from)?;
+        if had.iter().any(|had| had.generation == key.generation() && had.destroyed) {
+            gone(fs::remove_file(legend_of(&to)))?;
+            gone(fs::remove_file(to))?;
+            return Ok(());
+        }
         let expires = crate::clock::micros(self.clock.now() + KEPT_FOR);
         let made =
             ExportMade { export: id, size: exported.size, bytes: exported.bytes, sha256: exported.sha256, expires };

@@ -1,1 +1,1 @@
-SELECT vault.give_up($1, $2, $3)
+SELECT vault.give_up($1, $2)

@@ -160,11 +160,11 @@ async fn who_forgets_waits_for_whoever_makes_an_export() {
     two.is_over(&one).await;
 }
 
-async fn server(stand: &Stand, exports: &Path) -> Service {
+pub(super) async fn server(stand: &Stand, exports: &Path) -> Service {
     stand.beside().await.with_exports(Exports::kept_in(exports.to_owned()))
 }
 
-fn exporting(server: &Service) -> tokio::task::JoinHandle<()> {
+pub(super) fn exporting(server: &Service) -> tokio::task::JoinHandle<()> {
     let server = server.clone();
     tokio::spawn(async move { server.keep_exporting().await })
 }

@@ -3,19 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use convoledger::event::{ConversationId, Event, MessageId, Position, StreamId, Version};
 use convoledger::ledger::Act;
 use convoledger::service::{Actor, Part, Service};
 use futures::TryStreamExt as _;
+use futures::future::join_all;
 use proptest::prelude::*;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use super::canary::{
     CANARY, copied, done as asked, dump, number, restored, says, serve, speak_of, until, view_of_words,
 };
-use super::said;
+use super::{racing, said};
 use crate::support::program::{Ledger, ask, change_as_superuser, json};
 use crate::support::service::{Stand, done, named, order, say, started};
 
@@ -32,7 +35,7 @@ fn a_message_that_was_forgotten_opens_from_no_copy_of_before_and_the_rest_does()
         &token,
         &format!(
             "mutation {{ appendMessage(input: {{ conversationId: {conversation}, role: USER, text: \"{CANARY}\" }}) \
-             {{ ... on AppendDone {{ message {{ id }} }} }} }}"
+             {{ ... on MessageDone {{ message {{ id }} }} }} }}"
         ),
     );
     let message = appended["data"]["appendMessage"]["message"]["id"].as_str();
@@ -133,6 +136,79 @@ async fn who_still_holds_the_old_key_says_it_under_the_next() {
     stand.holds().await;
 }
 
+/// An export holds what was there when it was made: it goes with the key, and the next one has what is left.
+#[tokio::test]
+async fn an_export_of_before_is_taken_away_and_the_next_opens_and_is_whole() {
+    let (stand, home) = (Stand::new().await, TempDir::new().expect("a directory"));
+    let server = racing::server(&stand, home.path()).await;
+    let actor = stand.actor("a@b.org").await;
+    let at = started(&server, actor).await;
+    let message = done(&server, actor, order(at, [say("goes"), say("stays")])).await.messages[0];
+    let job = racing::exporting(&server);
+    let made = async |nth: usize| {
+        server.request_export(actor, false).await.expect("a request");
+        loop {
+            let exports = server.exports(actor).await.expect("an answer");
+            if exports.len() == nth && exports[0].made.is_some() {
+                return exports[0].id;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let first = made(1).await;
+    done(&server, actor, order(at, [Act::ForgetMessage { message }])).await;
+    server.retire_epoch().await.expect("it retires");
+    assert!(server.fetch_export(actor, first, true).await.expect("an answer").is_none());
+    assert!(server.exports(actor).await.expect("an answer")[0].expired);
+
+    let second = made(2).await;
+    job.abort();
+    let mut fetched = server.fetch_export(actor, second, true).await.expect("an answer").expect("it is there");
+    let archive = home.path().join("archive.zip");
+    std::io::copy(&mut fetched.content, &mut fs::File::create(&archive).expect("a file")).expect("all of it");
+    let keys: Vec<_> = server.checkpoint_keys().await.expect("keys");
+    let checked = convoledger::archive::check::check(&archive, Some(&keys), |_| ()).expect("it is whole");
+    assert_eq!(checked.manifest.counts.messages, 2);
+    let text = fs::read(&archive).expect("it is there");
+    assert!(!String::from_utf8_lossy(&text).contains("\"goes\""));
+}
+
+/// While two servers take keys away, two others go on: nothing that was said is lost, and no caller hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_goes_on_meanwhile_loses_nothing() {
+    let stand = Stand::new().await;
+    let actor = stand.actor("a@b.org").await;
+    let servers = [stand.beside().await, stand.beside().await, stand.beside().await, stand.beside().await];
+    let at = started(&servers[0], actor).await;
+    let over = &AtomicUsize::new(0);
+    let speakers = servers[..2].iter().enumerate().map(|(who, server)| async move {
+        let other = started(server, actor).await;
+        let mut messages = Vec::new();
+        while over.load(Ordering::SeqCst) < 2 {
+            let text = format!("{who} says {}", messages.len());
+            messages.push((done(server, actor, order(other, [say(&text)])).await.messages[0], text));
+        }
+        (other, messages)
+    });
+    let takers = servers[2..].iter().map(|server| async move {
+        for _ in 0..6 {
+            let message = done(server, actor, order(at, [say("goes")])).await.messages[0];
+            done(server, actor, order(at, [Act::ForgetMessage { message }])).await;
+            server.retire_epoch().await.expect("it retires");
+        }
+        over.fetch_add(1, Ordering::SeqCst);
+    });
+    let (said, _) = tokio::join!(join_all(speakers), join_all(takers));
+    for (conversation, messages) in said {
+        let there = texts(&servers[3], actor, conversation).await;
+        assert_eq!(there, messages.into_iter().map(|(_, text)| text).collect());
+    }
+    assert!(texts(&servers[0], actor, at).await.is_empty());
+    let generations = rows::<(i32,)>(&stand, "SELECT DISTINCT generation FROM words WHERE subject_id = owner_id").await;
+    assert!(generations.len() > 3, "{generations:?}");
+    stand.holds().await;
+}
+
 /// What was forgotten, and where.
 #[derive(Debug, Clone)]
 enum Step {
@@ -225,7 +301,7 @@ async fn play(steps: Vec<Step>) {
             assert_eq!(texts(server, actor, at).await, said.values().cloned().collect::<BTreeSet<_>>());
         }
     }
-    let retired = futures::future::join_all(servers.iter().map(Service::retire_epoch)).await;
+    let retired = join_all(servers.iter().map(Service::retire_epoch)).await;
     retired.into_iter().for_each(|retired| drop(retired.expect("it retires")));
     copies.copy(&stand, actor).await;
     assert_eq!(texts(&servers[1], actor, at).await, said.values().cloned().collect::<BTreeSet<_>>());
