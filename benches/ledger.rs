@@ -18,6 +18,7 @@ mod memory;
 mod prove;
 mod read;
 mod rebuild;
+mod renew;
 mod rounds;
 mod search;
 mod text;
@@ -74,6 +75,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if asked("forget") {
         forget::measure(&cluster).await?;
+    }
+    if asked("renew") {
+        renew::measure(&cluster).await?;
     }
     if asked("import") {
         import::measure(&cluster).await?;
