@@ -13,8 +13,13 @@ use super::output::{say, say_json};
 use super::{Place, projections};
 use crate::database::{Database, Embedded, Role};
 use crate::log::read;
+use crate::log::tree::checkpoints;
 use crate::projection::{BUILT_IN, State, status};
+use crate::service::EPOCH_S;
 use crate::vault::Vault;
+
+/// By how much a server may be late to retire an epoch, in seconds.
+const LATE_S: f64 = 3_600.0;
 
 /// Looks at everything that a ledger stands on, and says what to do where it does not hold.
 ///
@@ -166,6 +171,34 @@ impl Findings {
         }
         self.projections(pool).await;
         self.keys(place, pool).await;
+        if let Err(error) = self.checkpoints(place, pool).await {
+            self.fail("checkpoints", format!("{error:#}"), "do as it says");
+        }
+    }
+
+    /// Whether the log is signed for, and could be again.
+    async fn checkpoints(&mut self, place: &Place, pool: &PgPool) -> anyhow::Result<()> {
+        let origin = read::identity(pool).await?.checkpoint_origin();
+        let head = read::head(pool).await?.0.unsigned_abs();
+        let Some(last) = place.signing()?.last()? else {
+            let advice = "`serve` signs one whenever the log has grown, `convoledger checkpoint` at once";
+            self.warn("checkpoints", format!("none of {head} events is signed for"), advice);
+            return Ok(());
+        };
+        let kept = checkpoints::of_size(pool, &origin, last.size).await?;
+        let other = kept.is_some_and(|kept| kept.checkpoint.root != last.root);
+        if last.origin == origin && last.size <= head && !other {
+            self.good("checkpoints", format!("{} of {head} events are signed for, as {origin}", last.size));
+            return Ok(());
+        }
+        let found = format!(
+            "the log has {head} events as {origin}, and is not what was signed last: {} events as {}",
+            last.size, last.origin
+        );
+        let advice = "nothing more is signed: the log was cut short, or restored from an older backup. Put back what is \
+                      missing; or, if it was restored on purpose, `convoledger checkpoint --new-history`";
+        self.fail("checkpoints", found, advice);
+        Ok(())
     }
 
     async fn projections(&mut self, pool: &PgPool) {
@@ -199,7 +232,14 @@ impl Findings {
 
     async fn keys(&mut self, place: &Place, pool: &PgPool) {
         match keys(place, pool).await {
-            Ok(Some(directory)) => self.good("keys", format!("they open, in {}", directory.display())),
+            Ok(Some((directory, overdue))) => {
+                self.good("keys", format!("they open, in {}", directory.display()));
+                if overdue {
+                    let advice = "`serve` retires each after a week, `convoledger keys retire-epoch` at once; until then old \
+                                  copies of the database open what was taken away since";
+                    self.warn("epochs", "keys are wrapped by an epoch that is older than a week".into(), advice);
+                }
+            }
             Ok(None) => self.warn("keys", "there are none yet".into(), "the first `serve` or `import` makes them"),
             Err(error) => self.fail("keys", format!("{error:#}"), "do as it says"),
         }
@@ -232,14 +272,16 @@ impl Findings {
     }
 }
 
-/// The directory whose keys open what is in the database; none when no key was made yet, and so none is missing.
-async fn keys(place: &Place, pool: &PgPool) -> anyhow::Result<Option<PathBuf>> {
+/// The directory whose keys open what is in the database, and whether their epoch should be retired by now; none when no key
+/// was made yet, and so none is missing.
+async fn keys(place: &Place, pool: &PgPool) -> anyhow::Result<Option<(PathBuf, bool)>> {
     let (directory, store) = (place.keys_directory()?, place.keys()?);
     let identity = read::identity(pool).await?;
     // Opening makes keys on a first start; a look must not.
     if !directory.exists() && !Vault::is_used(pool).await? {
         return Ok(None);
     }
-    Vault::open(pool.clone(), identity.ledger, &store).await?;
-    Ok(Some(directory))
+    let vault = Vault::open(pool.clone(), identity.ledger, &store).await?;
+    let due = vault.due_epoch(EPOCH_S + LATE_S).await?;
+    Ok(Some((directory, due.is_some())))
 }

@@ -202,7 +202,8 @@ impl Log {
     }
 }
 
-pub(super) async fn head(executor: impl PgExecutor<'_>) -> Result<Position, sqlx::Error> {
+/// The newest position.
+pub async fn head(executor: impl PgExecutor<'_>) -> Result<Position, sqlx::Error> {
     sqlx::query_scalar(include_str!("sql/head.sql")).fetch_one(executor).await.map(Position)
 }
 

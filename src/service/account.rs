@@ -126,6 +126,18 @@ impl Service {
         key: &SubjectKey,
         decide: impl Fn(&Account) -> Result<Vec<Event>, Refusal>,
     ) -> Result<Option<Position>, ChangeError> {
+        self.change_account_as((CommandId(random::id()), None), account, actor, key, decide).await
+    }
+
+    /// The same, by a command that its caller named; where it went in before, nothing happens again.
+    pub(super) async fn change_account_as(
+        &self,
+        (command, command_digest): (CommandId, Option<[u8; 16]>),
+        account: AccountId,
+        actor: AccountId,
+        key: &SubjectKey,
+        decide: impl Fn(&Account) -> Result<Vec<Event>, Refusal>,
+    ) -> Result<Option<Position>, ChangeError> {
         let (owner, ledger) = (OwnerId::from(account), self.log.identity().ledger);
         for _ in 0..TRIES {
             let state = self.account(owner).await?;
@@ -138,8 +150,8 @@ impl Service {
             let append = Append {
                 owner,
                 actor,
-                command: CommandId(random::id()),
-                command_digest: None,
+                command,
+                command_digest,
                 correlation: None,
                 causation: None,
                 targets: vec![Target {
@@ -150,6 +162,7 @@ impl Service {
             };
             match self.log.append(append).await.map_err(Trouble::from)? {
                 Answer::Appended(appended) => return Ok(Some(appended.last)),
+                Answer::Repeated(_) | Answer::Reused { .. } if command_digest.is_some() => return Ok(None),
                 Answer::Conflict { .. } => {}
                 answer => return Err(Trouble::Internal(format!("an account's event was answered {answer:?}")).into()),
             }

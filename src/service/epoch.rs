@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Service, Trouble};
 
-/// How old an epoch gets.
-pub(super) const WEEK_S: f64 = 7.0 * 86_400.0;
+/// How old an epoch gets, in seconds.
+pub const EPOCH_S: f64 = 7.0 * 86_400.0;
 /// How often a server looks, and reads the key files again: so long may it hold a key that others destroyed.
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -23,7 +23,7 @@ impl Service {
 
     async fn retire_due(&self) -> Result<(), Trouble> {
         self.vault.refresh().await?;
-        if let Some(due) = self.vault.due_epoch(WEEK_S).await? {
+        if let Some(due) = self.vault.due_epoch(EPOCH_S).await? {
             let retired = self.retire_through(due).await?;
             tracing::info!(epochs = ?retired.epochs, current = retired.current, rewrapped = retired.rewrapped, "epochs of keys are retired");
         }

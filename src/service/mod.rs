@@ -42,8 +42,9 @@ use tokio::sync::Semaphore;
 
 pub use account::{ChangeError, RegisterError};
 pub use checkpoint::{Consistency, Inclusion, SealError};
+pub use epoch::EPOCH_S;
 pub use execute::{Done, Named, Order, Outcome, Reason};
-pub use export::{ExportError, ExportRow, Exported, Exports, Fetched, Wanted, legend_of};
+pub use export::{Asked, ExportError, ExportRow, Exported, Exports, Fetched, Wanted, legend_of};
 pub use forget::{ForgetError, Forgotten, Step, Survey};
 pub use graft::Run;
 pub use import::Imported;

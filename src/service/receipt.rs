@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::epoch::WEEK_S;
+use super::epoch::EPOCH_S;
 use super::{Service, Trouble, stores};
 use crate::event::{AccountId, ConversationId, DeadKey, Event, MessageId, Position, SubjectKeyDestroyed, WordsGone};
 use crate::log::{Identity, Recorded};
@@ -104,7 +104,7 @@ impl Service {
                 receipt["backups"] = json!(backups(recorded.recorded_at, destroyed.backups_days));
             }
             None => {
-                let by = self.vault.renewed_by(WEEK_S).await?.map(written);
+                let by = self.vault.renewed_by(EPOCH_S).await?.map(written);
                 receipt["keys_destroyed_by"] = json!(by);
                 receipt["backups"] = json!(
                     "the key that had sealed the words is destroyed with the epoch that wraps it; until then it would open \

@@ -5,9 +5,10 @@ use chrono::{DateTime, Utc};
 
 use super::asker::{Asker, trouble};
 use super::id::Name;
+use super::order::named;
 use super::payload::{Refused, Stale};
 use super::scalar::BigInt;
-use crate::service::{Actor, ChangeError, ExportRow, Reason, Trouble};
+use crate::service::{Actor, Asked, ChangeError, ExportRow, Reason, Trouble};
 
 #[derive(InputObject)]
 pub struct ExportInput {
@@ -49,7 +50,7 @@ pub struct ExportDone {
     pub client_mutation_id: Option<String>,
 }
 
-/// One is being made already.
+/// It was asked for before by this `clientMutationId`, or one is being made already.
 #[derive(SimpleObject, Clone)]
 pub struct ExportAlreadyDone {
     pub export: Export,
@@ -100,8 +101,12 @@ impl ExportMutation {
     /// Asks for all that there is of the asker's, as an archive: `exports` says when it can be fetched, and where.
     async fn export_my_data(&self, context: &Context<'_>, input: ExportInput) -> Result<ExportPayload> {
         let asker = Asker::of(context);
-        let (row, already) = match asker.service.request_export(asker.actor, input.masked.unwrap_or(false)).await {
-            Ok(asked) => asked,
+        let named = named(context, input.client_mutation_id.clone())?;
+        let asked = asker.service.request_export(asker.actor, input.masked.unwrap_or(false), named).await;
+        let (row, already) = match asked {
+            Ok(Asked::Now(row)) => (row, false),
+            Ok(Asked::Before(row)) => (row, true),
+            Ok(Asked::Otherwise) => return Ok(ExportPayload::Refused(Reason::NameReused.into())),
             Err(ChangeError::Refused(refusal)) => return Ok(ExportPayload::Refused(Reason::Rule(refusal).into())),
             Err(ChangeError::Overtaken) => return Err(trouble(&Trouble::Busy { retry_after_s: 1 })),
             Err(ChangeError::Trouble(error)) => return Err(trouble(&error)),

@@ -18,13 +18,13 @@ use super::{ExportError, Wanted, blocking, legend_of};
 use crate::archive::manifest::Of;
 use crate::archive::work::{Cover, Work};
 use crate::event::{
-    AccountId, Event, EventId, ExportExpired, ExportFetched, ExportMade, ExportRequested, OwnerId, Payload as _,
-    Private,
+    AccountId, CommandId, Event, EventId, ExportExpired, ExportFetched, ExportMade, ExportRequested, OwnerId,
+    Payload as _, Private,
 };
 use crate::ledger::account::Forgetting;
 use crate::ledger::{Refusal, export};
 use crate::service::account::ChangeError;
-use crate::service::{Actor, Service, Trouble};
+use crate::service::{Actor, Named, Service, Trouble};
 use crate::vault::SubjectKey;
 use crate::vault::file::{self, Opener};
 use crate::view::event::{self as events, EventFilter};
@@ -104,6 +104,16 @@ pub struct ExportRow {
     pub expired: bool,
 }
 
+/// What became of asking for an export.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    Now(ExportRow),
+    /// It was asked for before, by the same command; or another one is being made.
+    Before(ExportRow),
+    /// Something else was asked under this name.
+    Otherwise,
+}
+
 /// An export that is being fetched.
 pub struct Fetched {
     pub content: Opener<File>,
@@ -118,24 +128,54 @@ impl Service {
         self
     }
 
-    /// Asks for all that there is of the actor. The export, and whether one was being made already.
-    pub async fn request_export(&self, actor: Actor, masked: bool) -> Result<(ExportRow, bool), ChangeError> {
-        let id = EventId(crate::random::id());
-        let Private::Known(key) = self.vault.current(actor.owner().into()).await.map_err(Trouble::from)? else {
+    /// Asks for all that there is of the actor.
+    pub async fn request_export(&self, actor: Actor, masked: bool, named: Option<Named>) -> Result<Asked, ChangeError> {
+        let (id, owner) = (EventId(crate::random::id()), actor.owner());
+        let Private::Known(key) = self.vault.current(owner.into()).await.map_err(Trouble::from)? else {
             return Err(Refusal::Closed.into());
         };
-        let asked =
-            self.change_account(actor.account, actor.account, &key, |state| export::request(state, id, masked)).await?;
+        let command = named.map(|named| {
+            (CommandId::of(owner, actor.account, &named.id), Some(key.digest(&named.request))) //
+        });
+        if let Some((command, digest)) = command
+            && let Some(answer) = self.asked_before(actor, command, digest).await?
+        {
+            return Ok(answer);
+        }
+        let decide = |state: &_| export::request(state, id, masked);
+        let by = command.unwrap_or((CommandId(crate::random::id()), None));
+        let asked = self.change_account_as(by, actor.account, actor.account, &key, decide).await?;
         if let Some(position) = asked {
             self.acknowledge(actor, position);
+        } else if let Some((command, digest)) = command
+            && let Some(answer) = self.asked_before(actor, command, digest).await?
+        {
+            return Ok(answer);
         }
         self.exports.asked.notify_one();
         let exports = self.exports(actor).await?;
         let own = |export: &ExportRow| if asked.is_some() { export.id == id } else { export.made.is_none() };
         match exports.iter().find(|export| own(export)).or(exports.first()) {
-            Some(export) => Ok((export.clone(), asked.is_none())),
+            Some(export) if asked.is_some() => Ok(Asked::Now(export.clone())),
+            Some(export) => Ok(Asked::Before(export.clone())),
             None => Err(Trouble::Internal("an export that was asked for is not there".into()).into()),
         }
+    }
+
+    /// The answer to a command that went in before.
+    async fn asked_before(
+        &self,
+        actor: Actor,
+        command: CommandId,
+        digest: Option<[u8; 16]>,
+    ) -> Result<Option<Asked>, Trouble> {
+        let first = self.log.read_command(actor.owner(), command).await?;
+        let Some(first) = first.first() else { return Ok(None) };
+        if first.fact.command_digest != digest {
+            return Ok(Some(Asked::Otherwise));
+        }
+        let exports = self.exports(actor).await?;
+        Ok(exports.into_iter().find(|export| export.id == first.fact.id).map(Asked::Before))
     }
 
     /// The exports of the actor, the newest first.

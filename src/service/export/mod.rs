@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
-pub use self::handout::{ExportRow, Exports, Fetched};
+pub use self::handout::{Asked, ExportRow, Exports, Fetched};
 use self::veil::Veil;
 use super::{Actor, CONVERSATION, SealError, Service, Trouble, USAGE};
 use crate::archive::line::StreamHead;

@@ -55,13 +55,19 @@ fn whoever_asks_gets_all_of_it_and_nobody_else_does() {
     let token = text(&ledger.run(&["token", "create", "--account", EMAIL]));
     let stranger = text(&ledger.run(&["token", "create", "--account", "bob@example.org"]));
     let (server, url) = ledger.serve();
-    let mutation =
-        "mutation { exportMyData(input: {masked: false}) { __typename ... on ExportDone { export { id state } } } }";
+    let mutation = "mutation { exportMyData(input: {masked: false, clientMutationId: \"once\"}) { __typename \
+                    ... on ExportDone { export { id state } } ... on ExportAlreadyDone { export { id } } ... on Refused { message } } }";
     let asked = ask(&url, &token, mutation);
     assert_eq!(asked["data"]["exportMyData"]["__typename"], "ExportDone", "{asked}");
     let export = ready(&url, &token);
     assert_eq!(export["id"], asked["data"]["exportMyData"]["export"]["id"]);
     let at = format!("{url}{}", export["path"].as_str().expect("a path"));
+    // The same command is the same export, also when it is made; under the name of another it is refused.
+    let again = ask(&url, &token, mutation);
+    assert_eq!(again["data"]["exportMyData"]["__typename"], "ExportAlreadyDone", "{again}");
+    assert_eq!(again["data"]["exportMyData"]["export"]["id"], export["id"]);
+    let other = ask(&url, &token, &mutation.replace("false", "true"));
+    assert!(other.to_string().contains("another command was carried out under this clientMutationId"), "{other}");
 
     let (status, whole) = get(&at, &token, None);
     assert_eq!((status, json!(whole.len())), (StatusCode::OK, export["sizeBytes"].clone()));
@@ -94,7 +100,7 @@ fn whoever_asks_gets_all_of_it_and_nobody_else_does() {
     }
 
     // A server that died goes on with what was asked.
-    ask(&url, &token, &mutation.replace("false", "true"));
+    ask(&url, &token, &mutation.replace("false", "true").replace("once", "masked"));
     drop(server);
     let (_server, url) = ledger.serve();
     let masked = ready(&url, &token);

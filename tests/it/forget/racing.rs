@@ -77,7 +77,7 @@ async fn whatever_is_under_way_it_ends_in_one_receipt_and_nothing_comes_back() {
         (0, home.path().to_owned())
     };
     let asks = async {
-        while one.request_export(goes, false).await.is_ok() {
+        while one.request_export(goes, false, None).await.is_ok() {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -120,8 +120,8 @@ async fn of_an_export_that_is_being_made_nothing_stays() {
         let goes = stand.actor(&format!("{round}@example.org")).await;
         let conversation = started(&servers[0], goes).await;
         servers[0].execute(goes, order(conversation, [say("a xylophone")])).await.expect("an answer");
-        servers[1].request_export(goes, round % 2 == 0).await.expect("a request");
-        servers[0].request_export(goes, round % 2 == 0).await.expect("a request");
+        servers[1].request_export(goes, round % 2 == 0, None).await.expect("a request");
+        servers[0].request_export(goes, round % 2 == 0, None).await.expect("a request");
         sleep(Duration::from_millis(rand::rng().random_range(0..12 * (round + 1)))).await;
         let asked = servers[0].request_forgetting(goes.account, Requester::Subject, TimeDelta::zero());
         asked.await.expect("a request");

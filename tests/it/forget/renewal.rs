@@ -146,7 +146,7 @@ async fn an_export_of_before_is_taken_away_and_the_next_opens_and_is_whole() {
     let message = done(&server, actor, order(at, [say("goes"), say("stays")])).await.messages[0];
     let job = racing::exporting(&server);
     let made = async |nth: usize| {
-        server.request_export(actor, false).await.expect("a request");
+        server.request_export(actor, false, None).await.expect("a request");
         loop {
             let exports = server.exports(actor).await.expect("an answer");
             if exports.len() == nth && exports[0].made.is_some() {

@@ -67,12 +67,17 @@ fn a_checkpoint_is_kept_proven_against_and_checked_offline() {
 
     let doctor = json(&ledger.run(&["doctor", "--json"]));
     let url = doctor["database"]["url"].as_str().expect("a URL").to_owned();
+    let signed = |doctor: &serde_json::Value| doctor["checks"].to_string().contains("are signed for, as convoledger/");
+    assert!(signed(&doctor) && doctor["ok"] == true, "{doctor}");
     for table in ["event", "words"] {
         change_as_superuser(&url, &format!("ALTER TABLE {table} DISABLE TRIGGER USER"));
         change_as_superuser(&url, &format!("DELETE FROM {table} WHERE position > 15"));
     }
     assert!(ledger.fail(&["verify", "--against", &during]).contains("events are missing at its end"));
     assert!(ledger.fail(&["checkpoint"]).contains("It was cut short"));
+    let told = ledger.command(&["doctor"]).output().expect("it runs");
+    let told = (told.status.success(), String::from_utf8(told.stdout).expect("text"));
+    assert!(!told.0 && told.1.contains("FAIL checkpoints: the log has 15 events"), "{told:?}");
 }
 
 /// A server is killed again and again, wherever it is; its checkpoints are those of one log.
