@@ -59,6 +59,7 @@ impl Serve {
         let listener = TcpListener::bind(self.listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
+        api::keep_metrics();
         let mut house = place.open(Role::Serve).await?;
         house.service = house.service.with_retention(self.retain.default);
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
