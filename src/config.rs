@@ -16,6 +16,29 @@ pub fn root_key() -> Option<Zeroizing<String>> {
     env::var("CONVOLEDGER_ROOT_KEY").ok().filter(|key| !key.is_empty()).map(Zeroizing::new)
 }
 
+/// How buckets are reached. It shows nothing of itself, for it holds secrets.
+pub struct Aws {
+    /// Where another server than Amazon's is.
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub access_key: Option<String>,
+    pub secret_key: Option<Zeroizing<String>>,
+    /// Comes with keys that expire.
+    pub session_token: Option<Zeroizing<String>>,
+}
+
+/// What the variables say that all AWS tools read. An empty one counts as none.
+pub fn aws() -> Aws {
+    let told = |name: &str| env::var(name).ok().filter(|value| !value.trim().is_empty());
+    Aws {
+        endpoint: told("AWS_ENDPOINT_URL_S3").or_else(|| told("AWS_ENDPOINT_URL")),
+        region: told("AWS_REGION").or_else(|| told("AWS_DEFAULT_REGION")),
+        access_key: told("AWS_ACCESS_KEY_ID"),
+        secret_key: told("AWS_SECRET_ACCESS_KEY").map(Zeroizing::new),
+        session_token: told("AWS_SESSION_TOKEN").map(Zeroizing::new),
+    }
+}
+
 /// Where the ledger lives unless told otherwise: `/var/lib/convoledger` for root (accounts that run Postgres cannot
 /// enter root's home), else in the user's own data directory. None when the account has no home.
 pub fn data_directory() -> Option<PathBuf> {

@@ -17,6 +17,11 @@ use crate::service::Service;
 /// How long a stopping server waits for what is in flight.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 
+/// Has this process keep what `/metrics` shows. What happens before is not counted.
+pub fn keep_metrics() {
+    health::recorder();
+}
+
 /// Serves `service` on `listener` until `shutdown`; then it takes no more and finishes what it took.
 pub async fn serve(service: Service, listener: TcpListener, shutdown: CancellationToken) -> std::io::Result<()> {
     let gate = graphql::schema::gate(service.clone(), shutdown.clone());

@@ -6,7 +6,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config;
 
@@ -17,13 +21,15 @@ pub(super) enum LogStyle {
 }
 
 /// Logs go to stderr, from `level` on unless `RUST_LOG` says otherwise. Of slow statements, which sqlx warns of, only who
-/// asks is told: a large append may well take a second.
+/// asks is told: a large append may well take a second. What ureq traces nobody is told: whole requests, with what they
+/// are signed by.
 pub(super) fn log(level: &str, style: LogStyle) {
     let filter = EnvFilter::new(config::log_filter().unwrap_or_else(|| format!("{level},sqlx::query=error")));
+    let told = filter_fn(|told| *told.level() != Level::TRACE || !told.target().starts_with("ureq"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match style {
-        LogStyle::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-        LogStyle::Json => log.json().init(),
+        LogStyle::Text => log.with_ansi(io::stderr().is_terminal()).finish().with(told).init(),
+        LogStyle::Json => log.json().finish().with(told).init(),
     }
 }
 

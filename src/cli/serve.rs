@@ -16,6 +16,7 @@ use super::output::{LogStyle, say};
 use super::retention::Retain;
 use super::snapshots::Keep;
 use crate::api;
+use crate::config;
 use crate::database::Role;
 use crate::service::Service;
 use crate::service::publish::{Anchor, Witness};
@@ -43,8 +44,10 @@ pub(super) struct Serve {
     /// A witness that is to cosign checkpoints (C2SP tlog-witness), with its public key; may be repeated
     #[arg(long = "witness", value_name = "URL#KEY")]
     witnesses: Vec<Witness>,
-    /// Where each checkpoint is kept besides: a file that it is appended to, or a URL that it is sent to; may be repeated
-    #[arg(long = "anchor", value_name = "FILE|URL")]
+    /// Where each checkpoint is kept besides: a file that it is appended to, a URL that it is sent to, or a bucket that
+    /// gets an object for each, reached as AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    /// say; may be repeated
+    #[arg(long = "anchor", value_name = "FILE|URL|s3://BUCKET/PREFIX", value_parser = anchor)]
     anchors: Vec<Anchor>,
     #[command(flatten)]
     keep: Keep,
@@ -59,6 +62,7 @@ impl Serve {
         let listener = TcpListener::bind(self.listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {}; --listen chooses another", self.listen))?;
+        api::keep_metrics();
         let mut house = place.open(Role::Serve).await?;
         house.service = house.service.with_retention(self.retain.default);
         let is_local = place.is_embedded() && self.listen.ip().is_loopback();
@@ -133,6 +137,10 @@ async fn local_token(service: &Service) -> anyhow::Result<Option<String>> {
     let Some(local) = local else { return Ok(None) };
     service.revoke_tokens(local, LOCAL_TOKEN).await?;
     Ok(Some(service.create_token(local, LOCAL_TOKEN).await?.reveal().to_owned()))
+}
+
+fn anchor(text: &str) -> Result<Anchor, String> {
+    Anchor::parse(text, config::aws)
 }
 
 /// The signals that ask for an end.

@@ -1,5 +1,6 @@
 //! Checkpoints and proofs on a real Postgres: what is signed, what is refused, and what a stranger can tell.
 
+mod bucket;
 mod hostile;
 mod oracle;
 mod program;

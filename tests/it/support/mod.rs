@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod bucket;
 pub mod canary;
 pub mod pooler;
 pub mod postgres;

@@ -4,6 +4,9 @@
 //! All of it happens behind the sealing. A witness or a place that does not answer holds nothing up; it gets the next
 //! checkpoint.
 
+mod bucket;
+
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
@@ -12,7 +15,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::bucket::Bucket;
 use super::{Service, Trouble};
+use crate::config::Aws;
 use crate::log::tree::checkpoints::Kept;
 use crate::proof::note::{NOTE_MAX, Note, Signature, Signs, Verifier};
 
@@ -36,6 +41,8 @@ pub enum Anchor {
     File(PathBuf),
     /// Gets it as the body of a POST.
     Hook(String),
+    /// Keeps it as an object of its own.
+    Bucket(Box<Bucket>),
 }
 
 impl FromStr for Witness {
@@ -54,11 +61,30 @@ impl FromStr for Witness {
     }
 }
 
-impl FromStr for Anchor {
-    type Err = std::convert::Infallible;
+impl Anchor {
+    /// Reads a path, an http or https URL, or `s3://BUCKET/PREFIX`, for which `aws` is asked.
+    ///
+    /// # Errors
+    /// If it is a URL of another kind, or the bucket cannot be written to as `aws` has it.
+    pub fn parse(text: &str, aws: impl FnOnce() -> Aws) -> Result<Self, String> {
+        match text.split_once("://") {
+            Some(("http" | "https", _)) => Ok(Self::Hook(text.to_owned())),
+            Some(("s3", _)) => Ok(Self::Bucket(Box::new(Bucket::open(text, aws())?))),
+            Some((scheme, _)) if !scheme.contains('/') => Err(format!(
+                "nothing can be anchored at {scheme}://; name a file, an http or https URL, or s3://BUCKET/PREFIX"
+            )),
+            _ => Ok(Self::File(text.into())),
+        }
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if is_url(text) { Self::Hook(text.to_owned()) } else { Self::File(text.into()) })
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Hook(url) => write!(f, "{url}"),
+            Self::Bucket(bucket) => write!(f, "{bucket}"),
+        }
     }
 }
 
@@ -86,6 +112,17 @@ pub enum Unpublished {
     Forged,
     #[error("it says that it saw {seen} events, and the log has {size}")]
     SawMore { seen: u64, size: u64 },
+    #[error(
+        "`{name}` is there already and cannot be compared, for reading it is answered {status}: {said}. Let the keys \
+         read what they write"
+    )]
+    Unread { name: String, status: u16, said: String },
+    #[error(
+        "`{name}` holds something else already ({found}; ours has the root {root}). It is left as it is. Either this log \
+         was forked or rewritten, or somebody else writes there: keep what is there, and hold the log against it \
+         (`convoledger verify --against`)"
+    )]
+    Contradicted { name: String, found: String, root: String },
 }
 
 impl Service {
@@ -104,8 +141,13 @@ impl Service {
                 }
             }
             for anchor in &anchors {
-                if let Err(error) = anchor.take(kept.note.clone()).await {
-                    tracing::warn!("{anchor:?} did not take a checkpoint: {error}");
+                match anchor.take(&kept).await {
+                    Ok(()) => {}
+                    Err(error @ Unpublished::Contradicted { .. }) => {
+                        metrics::counter!("checkpoint_contradicted_total").increment(1);
+                        tracing::error!("{anchor} contradicts a checkpoint: {error}");
+                    }
+                    Err(error) => tracing::warn!("{anchor} did not take a checkpoint: {error}"),
                 }
             }
             tokio::time::sleep(EVERY).await;
@@ -145,10 +187,10 @@ impl Service {
 }
 
 impl Anchor {
-    async fn take(&self, note: String) -> Result<(), Unpublished> {
+    async fn take(&self, kept: &Kept) -> Result<(), Unpublished> {
         match self {
             Self::File(path) => {
-                let path = path.clone();
+                let (path, note) = (path.clone(), kept.note.clone());
                 let append = move || -> io::Result<()> {
                     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
                     file.write_all(format!("{note}\n").as_bytes())?;
@@ -156,10 +198,11 @@ impl Anchor {
                 };
                 waited(tokio::task::spawn_blocking(append).await)
             }
-            Self::Hook(url) => match post(url.clone(), note).await? {
+            Self::Hook(url) => match post(url.clone(), kept.note.clone()).await? {
                 answer if (200..300).contains(&answer.status) => Ok(()),
                 answer => Err(Unpublished::Refused { status: answer.status, said: answer.body }),
             },
+            Self::Bucket(bucket) => bucket.take(kept).await,
         }
     }
 }
