@@ -17,14 +17,14 @@ use crate::log::tree::checkpoint_origin;
 use crate::proof::bundle::Bundle;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle;
-use crate::proof::note::{Note, Verifier};
+use crate::proof::note::Verifier;
+use crate::proof::receipt::{self, Receipt};
 use crate::proof::witness::{Request, follows};
-use crate::service::receipt_text;
 
 /// Checks checkpoints and proofs offline: without a database, a server or a network.
 ///
 /// Takes signed checkpoints, .tlog-proof files, checkpoints with the proof that they follow (`checkpoint --since`), receipts
-/// of who was forgotten, and archives (`export`).
+/// of forgetting, and archives (`export`).
 /// What is given together must agree: two checkpoints of one log and one size with different roots are a fork. Exits 1
 /// when something does not hold.
 #[derive(Debug, Args)]
@@ -75,7 +75,9 @@ impl Check {
         }
         let text = fs::read_to_string(file).context("it cannot be read")?;
         if text.starts_with('{') {
-            return receipt(&text, &self.trusted);
+            let Receipt { says, checkpoints } = receipt::check(&text, &self.trusted)?;
+            checkpoints.into_iter().try_for_each(|checkpoint| seen.agree(checkpoint))?;
+            return Ok(Holds::Receipt { receipt: says });
         }
         let (checkpoint, holds) = if text.starts_with("c2sp.org/tlog-proof@") {
             let bundle = Bundle::parse(&text)?;
@@ -106,20 +108,6 @@ fn archive(file: &Path, trusted: &[Verifier]) -> anyhow::Result<Checked> {
     let checked = check::check(file, Some(trusted), |position| shown.set_position(position.0.unsigned_abs()));
     shown.finish_and_clear();
     Ok(checked?)
-}
-
-/// The receipt of who was forgotten, which must say what was signed.
-fn receipt(text: &str, trusted: &[Verifier]) -> anyhow::Result<Holds> {
-    #[derive(serde::Deserialize)]
-    struct Kept {
-        receipt: Value,
-        note: String,
-    }
-    let Kept { receipt, note } = serde_json::from_str(text).context("it is neither a checkpoint nor a receipt")?;
-    let note = Note::parse(&note)?;
-    ensure!(!note.verified(trusted)?.is_empty(), "none of the keys that are trusted signed it");
-    ensure!(note.text == receipt_text(&receipt), "it says something else than what was signed");
-    Ok(Holds::Receipt { receipt })
 }
 
 /// The event that a proof is of, and the checkpoint by which it is proven.
@@ -180,9 +168,14 @@ impl Holds {
                     (None, None, account) => format!("account {account}"),
                 };
                 format!(
-                    "{what} of {} was forgotten, as event {} says: `prove` shows that it is in the log",
+                    "{what} of {} was forgotten, as event {} says{}",
                     said("ledger").unwrap_or_default(),
-                    receipt["forgotten"]["position"]
+                    receipt["forgotten"]["position"],
+                    match &receipt["log"] {
+                        Value::Null => ", which is not proven here: `prove` shows that it is in the log",
+                        log if log["before"].is_null() => ", which is in the log",
+                        _ => ", which is in the log, and nothing of the log before it was rewritten",
+                    }
                 )
             }
             Self::Archive(manifest) => {

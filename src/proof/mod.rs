@@ -8,12 +8,14 @@
 //! | [`checkpoint`] | the size and root of a log, as a note | C2SP tlog-checkpoint |
 //! | [`tile`] | what of the tree is stored and served | C2SP tlog-tiles |
 //! | [`bundle`] | a proof of one event with its checkpoint, in a file | C2SP tlog-proof |
+//! | [`receipt`] | what was forgotten, with the proof that the log says so | |
 //! | [`witness`] | a checkpoint that follows from an earlier one; cosignatures | C2SP tlog-witness, tlog-cosignature |
 
 pub mod bundle;
 pub mod checkpoint;
 pub mod merkle;
 pub mod note;
+pub mod receipt;
 pub mod tile;
 pub mod witness;
 

@@ -53,7 +53,7 @@ pub use open::{Opened, Words};
 pub use oversight::{EnterError, FOUND_MAX, Overseen};
 pub use progress::Progress;
 pub use read::{AUDIT, CONVERSATION, Message, USAGE};
-pub use receipt::{Part, Receipts, receipt_text};
+pub use receipt::{Part, Receipts};
 pub use replay::{PAUSE_MAX, Replay, Speed};
 pub use retention::{Kept, Retained};
 pub use search::{After, Hit, Hits, Indexed, Search};

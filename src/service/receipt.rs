@@ -4,6 +4,7 @@
 //! It proves that this was stated and recorded, and that nothing else of the log changed. That no copy exists anywhere, no
 //! receipt can prove.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -15,16 +16,10 @@ use serde_json::{Value, json};
 use super::epoch::EPOCH_S;
 use super::{Service, Trouble, stores};
 use crate::event::{AccountId, ConversationId, DeadKey, Event, MessageId, Position, SubjectKeyDestroyed, WordsGone};
+use crate::log::tree::{checkpoints, tiles};
 use crate::log::{Identity, Recorded};
-
-/// What is signed of a receipt: what it is, then its JSON without blanks, keys in the order of the alphabet.
-#[must_use]
-pub fn receipt_text(receipt: &Value) -> String {
-    format!("{FORMAT}\n{receipt}\n")
-}
-
-/// The first line of what is signed, which no checkpoint has.
-const FORMAT: &str = "convoledger receipt of forgetting, v1";
+use crate::proof::receipt::{EVENTS, FORMAT, text};
+use crate::proof::{Hash, base64};
 
 /// Where receipts are kept.
 #[derive(Clone, Default)]
@@ -115,10 +110,38 @@ impl Service {
         self.signed_receipt(receipt).await.map(Some)
     }
 
-    /// A receipt and the note that signs it.
-    pub(super) async fn signed_receipt(&self, receipt: Value) -> Result<Value, Trouble> {
-        let note = self.sign(receipt_text(&receipt)).await?;
+    /// A receipt with the proof that the log has the events that it tells of, and the note that signs it.
+    pub(super) async fn signed_receipt(&self, mut receipt: Value) -> Result<Value, Trouble> {
+        match self.evidence(&receipt).await {
+            Ok(evidence) => receipt["log"] = evidence,
+            // What was forgotten is, all the same.
+            Err(error) => tracing::warn!("a receipt has no proof in it, for the log is not signed for: {error}"),
+        }
+        let note = self.sign(text(&receipt)).await?;
         Ok(json!({ "receipt": receipt, "note": note.to_string() }))
+    }
+
+    async fn evidence(&self, receipt: &Value) -> Result<Value, Trouble> {
+        let told = EVENTS.iter().filter_map(|name| receipt[*name]["position"].as_u64());
+        let told: BTreeSet<u64> = told.collect();
+        let (Some(first), Some(last)) = (told.first(), told.last()) else { return Ok(Value::Null) };
+        self.checkpoint(*last).await?;
+        let mut connection = self.pool.acquire().await?;
+        let origin = self.checkpoint_origin();
+        let (before, after) = checkpoints::around(&mut connection, &origin, (*first, *last)).await?;
+        let behind = || Trouble::Internal("an event lies behind its checkpoint".into());
+        let (size, after) = after.ok_or_else(behind)?;
+        let mut evidence = json!({ "after": after, "inclusion": {} });
+        for position in &told {
+            let path = tiles::inclusion(&mut connection, position - 1, size).await?.ok_or_else(behind)?;
+            evidence["inclusion"][position.to_string()] = written_path(&path);
+        }
+        if let Some((old, before)) = before {
+            let path = tiles::consistency(&mut connection, old, size).await?.ok_or_else(behind)?;
+            evidence["before"] = json!(before);
+            evidence["consistency"] = written_path(&path);
+        }
+        Ok(evidence)
     }
 }
 
@@ -189,6 +212,10 @@ fn backups(when: DateTime<Utc>, days: Option<u32>) -> String {
             written(when + TimeDelta::days(days.into()))
         ),
     }
+}
+
+fn written_path(path: &[Hash]) -> Value {
+    path.iter().map(base64).collect()
 }
 
 fn at(recorded: &Recorded) -> Value {

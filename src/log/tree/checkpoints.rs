@@ -1,7 +1,7 @@
 //! The checkpoints that were signed, with what witnesses added to them.
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, Row as _};
+use sqlx::{PgConnection, PgExecutor, Row as _};
 
 use super::tiles::signed;
 use crate::log::read::damaged;
@@ -59,6 +59,27 @@ async fn find(executor: impl PgExecutor<'_>, origin: &str, most: i64, least: i64
         note.push('\n');
     }
     Ok(Some(Kept { checkpoint, note, signed_at: row.try_get("signed_at")? }))
+}
+
+/// The checkpoints around a stretch of events: the last one before the first of them, and the first one that has them all, each
+/// with its size and as it was signed. Once the latter is there, both stay what they are.
+pub async fn around(
+    connection: &mut PgConnection,
+    origin: &str,
+    (first, last): (u64, u64),
+) -> Result<(Option<(u64, String)>, Option<(u64, String)>), sqlx::Error> {
+    let after: Option<(i64, String)> = sqlx::query_as(include_str!("../sql/checkpoint_from.sql"))
+        .bind(origin)
+        .bind(signed(last))
+        .fetch_optional(&mut *connection)
+        .await?;
+    let before: Option<(i64, String)> = sqlx::query_as(include_str!("../sql/checkpoint_to.sql"))
+        .bind(origin)
+        .bind(signed(first) - 1)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let sized = |(size, note): (i64, String)| (size.unsigned_abs(), note);
+    Ok((before.map(sized), after.map(sized)))
 }
 
 /// Keeps a witness's cosignature of a checkpoint.

@@ -3,6 +3,7 @@
 mod canary;
 mod fire;
 mod racing;
+mod receipt;
 mod renewal;
 mod stores;
 
