@@ -50,30 +50,32 @@ WHERE (e.kind ^@ 'conversation.' OR e.kind ^@ 'message.' OR e.kind ^@ 'branch.' 
   -- An account has snapshots configured in its own stream.
   AND e.stream_id <> e.owner_id;
 
--- A tip of segment 0 is none; a name of event 0 as well.
+-- What an event means for branches. A tip of segment 0 is none; a name of event 0 as well.
+CREATE FUNCTION branch_acts(at bigint, whose uuid, which uuid, kind text, segment integer, depth integer, body jsonb)
+RETURNS TABLE (number integer, tip bigint[], named bigint[], abandoned bigint) LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE kind WHEN 'conversation.started' THEN 1 ELSE (body ->> 'branch')::int END,
+        CASE WHEN segment IS NOT NULL THEN ARRAY[at, segment, depth]
+            WHEN kind = 'branch.created'
+            THEN ARRAY[at, (body #>> '{at,segment}')::bigint, (body #>> '{at,depth}')::bigint] END,
+        CASE WHEN kind IN ('branch.created', 'branch.renamed') THEN ARRAY[at, at] END,
+        CASE kind WHEN 'branch.abandoned' THEN at * 2 + 1 WHEN 'branch.resumed' THEN at * 2 END
+    WHERE segment IS NOT NULL OR kind IN ('conversation.started', 'branch.created', 'branch.renamed', 'branch.abandoned',
+        'branch.resumed')
+    UNION ALL
+    SELECT (b ->> 'branch')::int,
+        ARRAY[at, coalesce((b #>> '{tip,segment}')::bigint, 0), coalesce((b #>> '{tip,depth}')::bigint, 0)],
+        ARRAY[at, coalesce((
+            SELECT n.position FROM event AS n
+            WHERE n.owner_id = whose AND n.stream_id = which AND n.version = (b ->> 'name')::int LIMIT 1), 0)],
+        at * 2 + (b ->> 'abandoned')::boolean::int
+    FROM jsonb_array_elements(CASE kind WHEN 'conversation.restored' THEN body -> 'branches' END) AS b;
+END;
+
 CREATE VIEW branch_act AS
-SELECT a.position, a.owner_id, a.conversation_id, a.version, a.block,
-    CASE a.kind WHEN 'conversation.started' THEN 1 ELSE (a.body ->> 'branch')::int END AS number,
-    CASE WHEN a.segment IS NOT NULL THEN ARRAY[a.position, a.segment, a.depth]
-        WHEN a.kind = 'branch.created'
-        THEN ARRAY[a.position, (a.body #>> '{at,segment}')::bigint, (a.body #>> '{at,depth}')::bigint] END AS tip,
-    CASE WHEN a.kind IN ('branch.created', 'branch.renamed') THEN ARRAY[a.position, a.position] END AS named,
-    CASE a.kind WHEN 'branch.abandoned' THEN a.position * 2 + 1 WHEN 'branch.resumed' THEN a.position * 2 END AS abandoned,
-    a.cost_usd
+SELECT a.position, a.owner_id, a.conversation_id, a.version, a.block, its.number, its.tip, its.named, its.abandoned, a.cost_usd
 FROM act AS a
-WHERE a.segment IS NOT NULL OR a.kind IN ('conversation.started', 'branch.created', 'branch.renamed', 'branch.abandoned',
-    'branch.resumed')
-UNION ALL
-SELECT a.position, a.owner_id, a.conversation_id, a.version, a.block,
-    (b ->> 'branch')::int,
-    ARRAY[a.position, coalesce((b #>> '{tip,segment}')::bigint, 0), coalesce((b #>> '{tip,depth}')::bigint, 0)],
-    ARRAY[a.position, coalesce((
-        SELECT n.position FROM event AS n WHERE n.owner_id = a.owner_id AND n.stream_id = a.conversation_id
-          AND n.version = (b ->> 'name')::int LIMIT 1), 0)],
-    a.position * 2 + (b ->> 'abandoned')::boolean::int,
-    NULL
-FROM act AS a CROSS JOIN LATERAL jsonb_array_elements(a.body -> 'branches') AS b
-WHERE a.kind = 'conversation.restored';
+CROSS JOIN LATERAL branch_acts(a.position, a.owner_id, a.conversation_id, a.kind, a.segment, a.depth, a.body) AS its;
 
 -- Where a branch forks off that an event may have begun: at the message that it names, else at the fork of its first message,
 -- else above that.
@@ -85,25 +87,26 @@ SELECT e.position, e.occurred_at AS created_at,
         CASE WHEN e.depth > 1 THEN to_jsonb(e.depth - 1) END)::int AS fork_depth
 FROM event AS e;
 
--- A rating is 0 for none, 1 for down and 2 for up, with the event that holds its comment; 0 for none. A rating stands for
--- itself: the next one takes the comment of the one before away.
-CREATE VIEW message_act AS
-SELECT a.position, a.owner_id, a.conversation_id,
-    (a.body #>> '{at,segment}')::int AS segment, (a.body #>> '{at,depth}')::int AS depth,
-    CASE a.kind WHEN 'message.hidden' THEN a.position * 2 + 1 WHEN 'message.unhidden' THEN a.position * 2 END AS hidden,
-    CASE a.kind WHEN 'message.rated' THEN ARRAY[a.position,
-        CASE a.body ->> 'rating' WHEN 'up' THEN 2 WHEN 'down' THEN 1 ELSE 0 END,
-        CASE WHEN a.words_digest IS NOT NULL THEN a.position ELSE 0 END] END AS rated
-FROM act AS a
-WHERE a.kind IN ('message.hidden', 'message.unhidden', 'message.rated')
-UNION ALL
-SELECT a.position, a.owner_id, a.conversation_id, (m #>> '{at,segment}')::int, (m #>> '{at,depth}')::int,
-    a.position * 2 + (m ->> 'hidden')::boolean::int,
-    ARRAY[a.position, CASE m ->> 'rating' WHEN 'up' THEN 2 WHEN 'down' THEN 1 ELSE 0 END, coalesce((
-        SELECT c.position FROM event AS c WHERE c.owner_id = a.owner_id AND c.stream_id = a.conversation_id
-          AND c.version = (m ->> 'comment')::int AND c.words_digest IS NOT NULL LIMIT 1), 0)]
-FROM act AS a CROSS JOIN LATERAL jsonb_array_elements(a.body -> 'messages') AS m
-WHERE a.kind = 'conversation.restored';
+-- What an event means for what is thought of messages. A rating is 0 for none, 1 for down and 2 for up, with the event that
+-- holds its comment; 0 for none. A rating stands for itself: the next one takes the comment of the one before away.
+CREATE FUNCTION message_acts(at bigint, whose uuid, which uuid, kind text, body jsonb, words_digest bytea)
+RETURNS TABLE (segment integer, depth integer, hidden bigint, rated bigint[]) LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT (body #>> '{at,segment}')::int, (body #>> '{at,depth}')::int,
+        CASE kind WHEN 'message.hidden' THEN at * 2 + 1 WHEN 'message.unhidden' THEN at * 2 END,
+        CASE kind WHEN 'message.rated' THEN ARRAY[at,
+            CASE body ->> 'rating' WHEN 'up' THEN 2 WHEN 'down' THEN 1 ELSE 0 END,
+            CASE WHEN words_digest IS NOT NULL THEN at ELSE 0 END] END
+    WHERE kind IN ('message.hidden', 'message.unhidden', 'message.rated')
+    UNION ALL
+    SELECT (m #>> '{at,segment}')::int, (m #>> '{at,depth}')::int,
+        at * 2 + (m ->> 'hidden')::boolean::int,
+        ARRAY[at, CASE m ->> 'rating' WHEN 'up' THEN 2 WHEN 'down' THEN 1 ELSE 0 END, coalesce((
+            SELECT c.position FROM event AS c
+            WHERE c.owner_id = whose AND c.stream_id = which AND c.version = (m ->> 'comment')::int
+              AND c.words_digest IS NOT NULL LIMIT 1), 0)]
+    FROM jsonb_array_elements(CASE kind WHEN 'conversation.restored' THEN body -> 'messages' END) AS m;
+END;
 
 -- The tags that are left of `tags`, each token with the event that holds its word, after what versions (after, last] did.
 CREATE FUNCTION retagged(tags jsonb, whose uuid, which uuid, after integer, last integer) RETURNS jsonb

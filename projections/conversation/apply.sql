@@ -166,8 +166,8 @@ mark_put AS (
 branch_block AS (
     SELECT owner_id, conversation_id, number, block, min(position) AS born_at, max(tip) AS tip, max(named) AS named,
         max(abandoned) AS abandoned, sum(cost_usd) AS own_cost_usd
-    FROM branch_act
-    WHERE position > $1 AND position <= $2
+    FROM happened AS h
+    CROSS JOIN LATERAL branch_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.segment, h.depth, h.body)
     GROUP BY owner_id, conversation_id, number, block
 ),
 branch_now AS (
@@ -239,8 +239,13 @@ SELECT now.owner_id, now.conversation_id, now.segment, now.depth, now.position,
     CASE WHEN now.rated IS NULL THEN was.comment_at ELSE nullif(now.rated[3], 0) END
 FROM (
     SELECT owner_id, conversation_id, segment, depth, position, max(hidden) OVER upto AS hidden, max(rated) OVER upto AS rated
-    FROM message_act
-    WHERE position > $1 AND position <= $2
+    FROM (
+        SELECT h.owner_id, h.conversation_id, h.position, its.*
+        FROM happened AS h
+        CROSS JOIN LATERAL message_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.body, h.words_digest) AS its
+        -- Mostly there are none: not each message is looked into.
+        WHERE h.kind IN ('message.hidden', 'message.unhidden', 'message.rated', 'conversation.restored')
+    ) AS happened
     WINDOW upto AS (PARTITION BY owner_id, conversation_id, segment, depth ORDER BY position)
 ) AS now
 LEFT JOIN LATERAL (

@@ -5,8 +5,13 @@ WITH moved AS (
     UPDATE progress SET position = $2, error = NULL WHERE position = $1
     RETURNING CASE WHEN fingerprint <> $4 THEN apply END AS apply
 ),
-range AS (
-    SELECT count(*) AS held, min(position) FILTER (WHERE kind || ' ' || kind_version <> ALL ($3)) AS unknown
+kinds AS (
+    SELECT kind, kind_version, count(*) AS held, min(position) AS first
     FROM public.event WHERE position > $1 AND position <= $2
+    GROUP BY kind, kind_version
+),
+range AS (
+    SELECT coalesce(sum(held), 0)::bigint AS held, min(first) FILTER (WHERE kind || ' ' || kind_version <> ALL ($3)) AS unknown
+    FROM kinds
 )
 SELECT moved.apply, range.held, range.unknown FROM moved CROSS JOIN range
