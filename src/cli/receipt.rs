@@ -50,6 +50,6 @@ impl Receipt {
             _ => bail!("that is the id of neither a message nor a conversation"),
         };
         let receipt = service.receipt_of(actor.account, part).await?;
-        Ok(say_json(&receipt.context("nothing of it was forgotten on its own")?)?)
+        say_json(&receipt.context("nothing of it was forgotten on its own")?)
     }
 }

@@ -91,21 +91,19 @@ impl Service {
         }
         receipt["forgotten"] = at(&because);
         receipt["words"] = json!(WordsGone { events: said.events, parts: said.parts, positions: said.positions });
-        match buried(because.position, &self.history(account).await?) {
-            Some((recorded, destroyed, keys)) => {
-                receipt["keys"] = json!(keys);
-                receipt["keys_destroyed"] = at(recorded);
-                receipt["epochs_retired_through"] = json!(destroyed.epoch);
-                receipt["backups"] = json!(backups(recorded.recorded_at, destroyed.backups_days));
-            }
-            None => {
-                let by = self.vault.renewed_by(EPOCH_S).await?.map(written);
-                receipt["keys_destroyed_by"] = json!(by);
-                receipt["backups"] = json!(
-                    "the key that had sealed the words is destroyed with the epoch that wraps it; until then it would open \
+        let history = self.history(account).await?;
+        if let Some((recorded, destroyed, keys)) = buried(because.position, &history) {
+            receipt["keys"] = json!(keys);
+            receipt["keys_destroyed"] = at(recorded);
+            receipt["epochs_retired_through"] = json!(destroyed.epoch);
+            receipt["backups"] = json!(backups(recorded.recorded_at, destroyed.backups_days));
+        } else {
+            let by = self.vault.renewed_by(EPOCH_S).await?.map(written);
+            receipt["keys_destroyed_by"] = json!(by);
+            receipt["backups"] = json!(
+                "the key that had sealed the words is destroyed with the epoch that wraps it; until then it would open \
                      a copy of the database from before, and this receipt, asked for later, says when it was"
-                );
-            }
+            );
         }
         self.signed_receipt(receipt).await.map(Some)
     }

@@ -302,7 +302,9 @@ async fn play(steps: Vec<Step>) {
         }
     }
     let retired = join_all(servers.iter().map(Service::retire_epoch)).await;
-    retired.into_iter().for_each(|retired| drop(retired.expect("it retires")));
+    for retired in retired {
+        retired.expect("it retires");
+    }
     copies.copy(&stand, actor).await;
     assert_eq!(texts(&servers[1], actor, at).await, said.values().cloned().collect::<BTreeSet<_>>());
     stand.holds().await;
