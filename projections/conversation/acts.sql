@@ -50,7 +50,8 @@ WHERE (e.kind ^@ 'conversation.' OR e.kind ^@ 'message.' OR e.kind ^@ 'branch.' 
   -- An account has snapshots configured in its own stream.
   AND e.stream_id <> e.owner_id;
 
--- What an event means for branches. A tip of segment 0 is none; a name of event 0 as well.
+-- What an event means for branches. A tip of segment 0 is none; a name of event 0 as well. What is restored may have come in an
+-- archive, and name an event that names no branch: that is none, too.
 CREATE FUNCTION branch_acts(at bigint, whose uuid, which uuid, kind text, segment integer, depth integer, body jsonb)
 RETURNS TABLE (number integer, tip bigint[], named bigint[], abandoned bigint) LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -67,7 +68,8 @@ BEGIN ATOMIC
         ARRAY[at, coalesce((b #>> '{tip,segment}')::bigint, 0), coalesce((b #>> '{tip,depth}')::bigint, 0)],
         ARRAY[at, coalesce((
             SELECT n.position FROM event AS n
-            WHERE n.owner_id = whose AND n.stream_id = which AND n.version = (b ->> 'name')::int LIMIT 1), 0)],
+            WHERE n.owner_id = whose AND n.stream_id = which AND n.version = (b ->> 'name')::int AND n.body ? 'token'
+            LIMIT 1), 0)],
         at * 2 + (b ->> 'abandoned')::boolean::int
     FROM jsonb_array_elements(CASE kind WHEN 'conversation.restored' THEN body -> 'branches' END) AS b;
 END;

@@ -50,7 +50,7 @@ pub fn sound(state: &Conversation, happened: &Happened) -> Result<(), Unsound> {
             let words = tagged.tags.as_ref().known().map(Vec::len);
             when(words.is_none_or(|words| words == tagged.tokens.len()), "it has other tags than tokens")
         }
-        Event::SnapshotTaken(taken) => version(state, taken.version),
+        Event::SnapshotTaken(taken) => been(state, taken.version),
         Event::ConversationTitled(_)
         | Event::ConversationFavorited(_)
         | Event::ConversationUnfavorited(_)
@@ -86,12 +86,12 @@ fn message(state: &Conversation, appended: &MessageAppended) -> Result<(), Unsou
 }
 
 fn restore(state: &Conversation, restored: &ConversationRestored) -> Result<(), Unsound> {
-    version(state, restored.to)?;
+    been(state, restored.to)?;
     restored.preferred.map_or(Ok(()), |preferred| branch(state, preferred))?;
     let tags = restored.tags.iter().flatten().map(|(_, at)| *at);
     let comments = restored.messages.iter().map(|message| message.comment);
     let names = restored.branches.iter().map(|branch| branch.name);
-    restored.title.into_iter().chain(tags).chain(comments).chain(names).try_for_each(|at| version(state, at))?;
+    restored.title.into_iter().chain(tags).chain(comments).chain(names).try_for_each(|at| none_or_been(state, at))?;
     for back in &restored.branches {
         branch(state, back.branch)?;
         when(back.tip.is_none_or(|tip| state.tree.node(tip).is_some()), "a branch goes back to no message")?;
@@ -109,8 +109,12 @@ fn branch(state: &Conversation, branch: BranchNumber) -> Result<(), Unsound> {
     when(branch.0 > 0 && state.tip(branch).is_ok(), "its branch is not there")
 }
 
-fn version(state: &Conversation, version: Version) -> Result<(), Unsound> {
-    when((0..=state.version.0).contains(&version.0), "it names a version that has not been")
+fn been(state: &Conversation, version: Version) -> Result<(), Unsound> {
+    when((1..=state.version.0).contains(&version.0), "it names a version that has not been")
+}
+
+fn none_or_been(state: &Conversation, at: Version) -> Result<(), Unsound> {
+    if at == Version(0) { Ok(()) } else { been(state, at) }
 }
 
 const fn is_place(place: Place) -> bool {
@@ -119,4 +123,30 @@ const fn is_place(place: Place) -> bool {
 
 fn when(holds: bool, what: &'static str) -> Result<(), Unsound> {
     if holds { Ok(()) } else { Err(Unsound(what)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scenario::{given, noon, started};
+    use super::*;
+    use crate::event::{EventId, Private, SnapshotTaken, Trigger};
+    use crate::random;
+
+    #[test]
+    fn a_label_is_on_a_version_that_was() {
+        let state = given([started()]).state();
+        let labelled = |version| Happened {
+            occurred_at: noon(),
+            event: SnapshotTaken {
+                id: EventId(random::id()),
+                version: Version(version),
+                trigger: Trigger::Manual,
+                files: Vec::new(),
+                label: Private::Known(None),
+                paths: Private::Known(Vec::new()),
+            }
+            .into(),
+        };
+        assert_eq!([0, 1, 2].map(|version| sound(&state, &labelled(version)).is_ok()), [false, true, false]);
+    }
 }

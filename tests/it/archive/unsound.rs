@@ -39,17 +39,16 @@ proptest! {
     }
 }
 
-/// Changes the `nth` number within `facts`, if there is one.
-fn change(facts: &mut Value, nth: &mut usize, to: i64) {
+/// Changes what the `nth` field or element within `facts` is, if there are so many.
+fn change(facts: &mut Value, nth: &mut usize, to: &Value) {
     match facts {
-        Value::Number(_) if *nth == 0 => {
-            *facts = json!(to);
-            *nth = usize::MAX;
-        }
-        Value::Number(_) => *nth -= 1,
         Value::Array(items) => items.iter_mut().for_each(|item| change(item, nth, to)),
         Value::Object(fields) => fields.values_mut().for_each(|field| change(field, nth, to)),
-        _ => {}
+        _ if *nth == 0 => {
+            *facts = to.clone();
+            *nth = usize::MAX;
+        }
+        _ => *nth -= 1,
     }
 }
 
@@ -63,18 +62,19 @@ fn whatever_is_sound_folds() {
     }
     let number =
         prop_oneof![4 => 0..6_i64, 1 => -2..80_i64, 1 => Just(i64::from(i32::MAX)), 1 => Just((1_i64 << 53) - 1)];
-    let changes = (prop::collection::vec(asked(), 2..60), any::<prop::sample::Index>(), 0..9_usize, number);
-    let config = ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() };
+    let other = prop_oneof![6 => number.prop_map(Some), 1 => Just(None)];
+    let changes = (prop::collection::vec(asked(), 2..60), any::<prop::sample::Index>(), 0..16_usize, other);
+    let config = ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() };
     let (folded, refused) = (Cell::new(0), Cell::new(0));
     let outcome = TestRunner::new(config).run(&changes, |(asked, at, nth, to)| {
         let mut history = History::of(asked);
         let at = at.index(history.told.len());
         let states = before(&history);
         let told = &history.told[at];
-        // A number among its facts, or where its message stands.
+        // One of its facts, or where its message stands.
         let (mut facts, mut place, mut nth) = (told.event.facts(), told.event.place(), nth);
-        change(&mut facts, &mut nth, to);
-        if let Some(place) = place.as_mut().filter(|_| nth < 2) {
+        change(&mut facts, &mut nth, &json!(to));
+        if let Some((place, to)) = place.as_mut().zip(to).filter(|_| nth < 2) {
             let to = i32::try_from(to).unwrap_or(i32::MAX);
             if nth == 0 { place.segment.0 = to } else { place.depth.0 = to }
         }
