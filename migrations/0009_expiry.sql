@@ -88,6 +88,26 @@ CREATE FUNCTION depended_on(whose uuid, which uuid) RETURNS boolean LANGUAGE sql
     );
 $$;
 
+-- What goes on from a conversation, or repeats messages of it, must find it whole: whoever decided that may have read it
+-- before it expired.
+CREATE FUNCTION source_whole() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (
+        SELECT e.kind FROM public.event AS e
+        WHERE e.owner_id = NEW.owner_id
+          AND e.stream_id = coalesce(NEW.body #>> '{from,conversation}', NEW.body #>> '{origin,conversation}')::uuid
+        ORDER BY e.version DESC LIMIT 1
+    ) = 'conversation.expired' THEN
+        RAISE EXCEPTION 'what event % comes from has expired', NEW.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'source_whole';
+    END IF;
+    RETURN NEW;
+END;
+$$;
+CREATE TRIGGER source_whole BEFORE INSERT ON event FOR EACH ROW
+WHEN (NEW.kind IN ('conversation.started', 'message.appended') AND (NEW.body ? 'from' OR NEW.body ? 'origin'))
+EXECUTE FUNCTION source_whole();
+
 -- What views are folded from. Their search path has it before the log's own tables, so that whatever is gone is not there
 -- for any fold, whenever it runs.
 CREATE SCHEMA fold;

@@ -70,6 +70,8 @@ pub enum Answer {
     },
     /// An event's id is taken by another event of this owner.
     IdTaken,
+    /// A conversation that this goes on from, or repeats messages of, expired meanwhile.
+    SourceExpired,
     /// The owner is being forgotten, or was: nothing goes in any more.
     Closed,
 }
@@ -116,6 +118,7 @@ impl Answer {
             Self::Reused { .. } => "reused",
             Self::Conflict { .. } => "conflict",
             Self::IdTaken => "id_taken",
+            Self::SourceExpired => "source_expired",
             Self::Closed => "closed",
         }
     }

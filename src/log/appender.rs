@@ -345,6 +345,7 @@ fn is_one_commands_fault(error: &sqlx::Error) -> bool {
 fn told(error: &sqlx::Error, patience: Duration) -> Result<Answer, AppendError> {
     match error.as_database_error().map(|error| (error.constraint(), error.message())) {
         Some((Some("event_id"), _)) => Ok(Answer::IdTaken),
+        Some((Some("source_whole"), _)) => Ok(Answer::SourceExpired),
         Some((Some("words_key"), _)) => Err(AppendError::Outdated),
         Some((_, message)) if !passes(error) => Err(AppendError::Refused(message.to_owned())),
         _ => Err(AppendError::Unknown { waited_s: patience.as_secs(), reason: error.to_string() }),

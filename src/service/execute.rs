@@ -69,6 +69,8 @@ pub enum Reason {
     NameReused,
     #[error("the id is taken by something else of yours; leave `id` out or choose another")]
     IdTaken,
+    #[error("the conversation that it goes on from, or whose messages it repeats, has expired")]
+    SourceExpired,
     #[error("the messages are not on one path, with the first above the last; choose two of one conversation that are")]
     NoRun,
     #[error("the account was forgotten: nothing can be said in its name any more")]
@@ -210,6 +212,7 @@ impl Errand {
                     return self.first_answer(Outcome::Refused(Reason::NameReused)).await;
                 }
                 Answer::IdTaken => return Ok(Outcome::Refused(Reason::IdTaken)),
+                Answer::SourceExpired => return Ok(Outcome::Refused(Reason::SourceExpired)),
                 Answer::Closed => return Ok(Outcome::Refused(Reason::Forgotten)),
                 Answer::Conflict { version, .. } => {
                     if let Some(expected) = self.expected {

@@ -282,6 +282,7 @@ impl Service {
             Answer::Conflict { stream, version } => Transferred::Differs { stream, version },
             Answer::Reused { .. } => Transferred::Refused(Reason::NameReused),
             Answer::IdTaken => Transferred::Refused(Reason::IdTaken),
+            Answer::SourceExpired => Transferred::Refused(Reason::SourceExpired),
             Answer::Closed => Transferred::Refused(Reason::Forgotten),
         })
     }

@@ -14,7 +14,7 @@ use convoledger::event::{
     Usage, Version,
 };
 use convoledger::ledger::retention::KEPT;
-use convoledger::ledger::{Act, AppendMessage, Below, Refusal, Start};
+use convoledger::ledger::{Act, AppendMessage, Below, Graft, Grafted, Refusal, Start};
 use convoledger::log::verify::verify;
 use convoledger::projection::{BUILT_IN, Closed, Rebuild};
 use convoledger::random;
@@ -201,6 +201,38 @@ async fn what_something_depends_on_stays_and_so_does_what_is_held_or_undone_or_t
     };
     let child = house.number(&order_of(child)).await;
     assert!(child < house.number(&order_of(source)).await && child < house.number(&order_of(quoted)).await);
+    house.is_sound().await;
+}
+
+/// Who read a conversation before it expired may still mean to lean on it.
+#[tokio::test]
+async fn nothing_that_was_decided_before_leans_on_what_expired_meanwhile() {
+    let house = House::new().await;
+    let (service, ann) = (&house.stand.service, house.ann);
+    let (source, said) = house.talk(2).await;
+    let from = service.ancestor(ann, said[1]).await.expect("an answer");
+    let repeated = Grafted {
+        id: MessageId(random::id()),
+        conversation: source,
+        message: said[0],
+        role: Role::Assistant,
+        shape: Vec::new(),
+        language: None,
+        model: None,
+        provider: None,
+        finish_reason: None,
+    };
+    house.pass(21).await;
+    assert!(!house.there(source).await);
+
+    let child = started(service, ann).await;
+    let graft = Act::Graft(Graft { onto: Below::Preferred, run: vec![repeated] });
+    let start = Act::Start(Start { from, ..Start::default() });
+    for late in [order(child, [graft]), order(ConversationId(random::id()), [start])] {
+        let outcome = service.execute(ann, late).await.expect("an answer");
+        assert!(matches!(outcome, Outcome::Refused(Reason::SourceExpired)), "{outcome:?}");
+    }
+    done(service, ann, order(child, [say("what leans on nothing is said")])).await;
     house.is_sound().await;
 }
 

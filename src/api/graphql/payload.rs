@@ -214,6 +214,7 @@ impl RefusalReason {
         match reason {
             Reason::NameReused => Self::NameReused,
             Reason::IdTaken => Self::IdTaken,
+            Reason::SourceExpired => Self::Expired,
             Reason::Forgotten => Self::Forgotten,
             Reason::NoRun => Self::NoRun,
             Reason::Rule(refusal) => match refusal {

@@ -314,7 +314,7 @@ fn any_story_of_appends_is_answered_as_a_map_would_answer_it() {
                     Answer::Repeated(done) => Told::Repeated { first: done.first },
                     Answer::Reused { first } => Told::Reused { first },
                     Answer::Conflict { version, .. } => Told::Conflict { version },
-                    Answer::IdTaken | Answer::Closed => panic!("all ids are fresh"),
+                    Answer::IdTaken | Answer::Closed | Answer::SourceExpired => panic!("all ids are fresh"),
                 };
                 prop_assert_eq!(told, expected, "{:?}", step);
             }
