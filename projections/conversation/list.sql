@@ -24,7 +24,8 @@ matching AS NOT MATERIALIZED (
             ELSE c.size_bytes
         END AS weight
     FROM (
-        SELECT c.* FROM conversation.conversation AS c WHERE c.owner_id = $1 AND c.position <= (SELECT g.at FROM given AS g)
+        SELECT c.* FROM conversation.conversation AS c
+        WHERE ARRAY[c.owner_id] = ARRAY[$1] AND c.position <= (SELECT g.at FROM given AS g)
         UNION ALL
         SELECT * FROM earlier
     ) AS c

@@ -127,10 +127,9 @@ fn when(holds: bool, what: &'static str) -> Result<(), Unsound> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scenario::{given, noon, started};
+    use super::super::scenario::{AUTOMATIC, given, noon, started};
     use super::*;
-    use crate::event::{EventId, Private, SnapshotTaken, Trigger};
-    use crate::random;
+    use crate::event::{Private, SnapshotTaken, Trigger};
 
     #[test]
     fn a_label_is_on_a_version_that_was() {
@@ -138,7 +137,7 @@ mod tests {
         let labelled = |version| Happened {
             occurred_at: noon(),
             event: SnapshotTaken {
-                id: EventId(random::id()),
+                id: AUTOMATIC,
                 version: Version(version),
                 trigger: Trigger::Manual,
                 files: Vec::new(),

@@ -138,6 +138,28 @@ async fn costs_of_a_cut_quarter_look_its_messages_up_though_the_log_has_no_stati
     connection.close().await.expect("a farewell");
 }
 
+#[tokio::test]
+async fn a_conversation_is_looked_up_by_its_key_though_its_view_has_no_statistics() {
+    let database = fresh().await;
+    let pool = database.pool(1);
+    CONVERSATION.create(&pool).await.expect("created");
+    pool.close().await;
+    let mut connection = database.connect_as_owner().await.expect("a connection");
+    let settings = "SET search_path = conversation, fold, public; SET enable_seqscan = off";
+    sqlx::raw_sql(settings).execute(&mut connection).await.expect("set");
+    let one = format!("'{0}', ARRAY['{0}']::uuid[]", Uuid::from_u128(1));
+    for (statement, arguments) in [
+        ("projections/conversation/apply.sql", "0, 64".to_owned()),
+        ("projections/conversation/get.sql", format!("{one}, 64")),
+        ("projections/conversation/get.sql", format!("{one}, {}", Position::LATEST)),
+    ] {
+        let plan = plan(&mut connection, statement, &arguments, "force_generic_plan").await;
+        assert!(plan.contains("conversation_pkey on conversation"), "{statement}:\n{plan}");
+        assert!(!plan.contains("conversation_created"), "{statement}:\n{plan}");
+    }
+    connection.close().await.expect("a farewell");
+}
+
 async fn plan(connection: &mut PgConnection, statement: &str, arguments: &str, mode: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(statement);
     let text = fs::read_to_string(file).expect("SQL is text");

@@ -13,6 +13,8 @@ mod travel;
 mod usage;
 mod why;
 
+use std::time::Duration;
+
 use convoledger::api;
 use convoledger::clock::Clock;
 use convoledger::log::{Limits, Log};
@@ -73,9 +75,14 @@ impl Caller<'_> {
         answered.json().await.expect("JSON")
     }
 
-    /// The data of an answer without errors.
+    /// The data of an answer without errors, however much was asked for before.
     pub async fn get(&self, query: &str, variables: Value) -> Value {
-        let mut answer = self.ask(query, variables).await;
+        let mut answer = self.ask(query, variables.clone()).await;
+        while answer["errors"][0]["extensions"]["code"] == "RATE_LIMITED" {
+            let seconds = answer["errors"][0]["extensions"]["retryAfter"].as_u64().expect("when to come again");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            answer = self.ask(query, variables.clone()).await;
+        }
         assert_eq!(answer["errors"], Value::Null, "{answer}");
         answer["data"].take()
     }
