@@ -100,7 +100,7 @@ impl Projection {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
         let begun = table::begin(schema, &mut connection).await;
         let mut transaction = begun.map_err(|source| self.database(source))?;
-        match self.fold_within(&mut transaction, range).await {
+        match self.fold_within(schema, &mut transaction, range).await {
             Ok(Folded::Done) => match transaction.commit().await {
                 Ok(()) => Ok(Folded::Done),
                 Err(source) => self.judge(source, range),
@@ -113,13 +113,14 @@ impl Projection {
         }
     }
 
-    /// What a fold does inside of its transaction, which has entered the schema.
+    /// What a fold does inside of its transaction, which has entered `schema`.
     pub(super) async fn fold_within(
         &self,
+        schema: &str,
         transaction: &mut Transaction<'_, Postgres>,
         range: &Range,
     ) -> Result<Folded, FoldError> {
-        let Some(claim) = self.claim(transaction, range).await? else { return Ok(Folded::Elsewhere) };
+        let Some(claim) = self.claim(schema, transaction, range).await? else { return Ok(Folded::Elsewhere) };
         let (projection, expected) = (|| self.name.to_string(), range.last.0 - range.after.0);
         if claim.held != expected {
             let (first, last) = (range.first(), range.last);
@@ -136,15 +137,21 @@ impl Projection {
         {
             return Ok(Folded::Elsewhere);
         }
-        match self.apply_as(claim.apply.as_deref().unwrap_or(&self.apply), transaction, range).await {
+        let apply = table::within(schema, claim.apply.as_deref().unwrap_or(&self.apply));
+        match self.apply_as(&apply, transaction, range).await {
             Ok(()) => Ok(Folded::Done),
             Err(source) => self.judge(source, range),
         }
     }
 
     /// Moves progress over the range; none when it stands elsewhere.
-    async fn claim(&self, connection: &mut PgConnection, range: &Range) -> Result<Option<Claim>, FoldError> {
-        let claimed = sqlx::query(include_str!("sql/claim.sql"))
+    async fn claim(
+        &self,
+        schema: &str,
+        connection: &mut PgConnection,
+        range: &Range,
+    ) -> Result<Option<Claim>, FoldError> {
+        let claimed = sqlx::query(AssertSqlSafe(table::within(schema, include_str!("sql/claim.sql"))))
             .bind(range.after.0)
             .bind(range.last.0)
             .bind(KNOWN.as_slice())

@@ -180,7 +180,7 @@ impl Rebuild<'_> {
         while position < target {
             let (last, skipped) = skips.cut(position, target);
             let range = self.range(position, last, skipped).await?;
-            match self.projection.fold_within(&mut transaction, &range).await? {
+            match self.projection.fold_within(&next, &mut transaction, &range).await? {
                 Folded::Done => position = last,
                 Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
             }

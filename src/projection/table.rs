@@ -122,6 +122,12 @@ pub(super) async fn begin<'c>(
     connection.begin_with(AssertSqlSafe(format!("BEGIN ISOLATION LEVEL REPEATABLE READ;\n{settings}"))).await
 }
 
+/// `statement` as it is asked within `schema`. sqlx keeps what it prepared by its text, and Postgres plans that anew whenever
+/// it is asked by another search path than before, so each schema has a text of its own.
+pub(super) fn within(schema: &str, statement: &str) -> String {
+    format!("/* {schema} */ {statement}")
+}
+
 pub(super) async fn drop_schema(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {schema} CASCADE"))).execute(connection).await.map(drop)
 }
