@@ -1,21 +1,33 @@
 //! Checkpoints and proofs on a real Postgres: what is signed, what is refused, and what a stranger can tell.
 
 mod bucket;
+mod foreign;
 mod hostile;
 mod oracle;
 mod program;
 mod sealer;
 mod served;
 
+use convoledger::api;
 use convoledger::event::ConversationId;
 use convoledger::log::tree::checkpoints::Kept;
 use convoledger::proof::checkpoint::Checkpoint;
 use convoledger::proof::note::Verifier;
 use convoledger::service::{Actor, Service};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::TestDatabase;
-use crate::support::service::{done, order, say, started};
+use crate::support::service::{Stand, done, order, say, started};
+
+/// Where a server answers from now on.
+async fn serve(stand: &Stand) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(api::serve(stand.service.clone(), listener, CancellationToken::new()));
+    url
+}
 
 /// Lets the log grow by `messages` events, in one conversation.
 async fn grow(service: &Service, actor: Actor, messages: usize) -> ConversationId {

@@ -6,7 +6,6 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use convoledger::api;
 use convoledger::proof::bundle::Bundle;
 use convoledger::proof::checkpoint::Checkpoint;
 use convoledger::proof::merkle::{is_consistent, leaf, root_by};
@@ -16,17 +15,9 @@ use convoledger::proof::{base64, hash};
 use convoledger::service::publish::{Unpublished, Witness};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use super::{grow, keys, opened};
+use super::{grow, keys, opened, serve};
 use crate::support::service::Stand;
-
-async fn serve(stand: &Stand) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(api::serve(stand.service.clone(), listener, CancellationToken::new()));
-    url
-}
 
 #[tokio::test]
 async fn graphql_hands_out_what_a_stranger_checks() {
