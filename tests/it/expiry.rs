@@ -1,5 +1,6 @@
 //! Facts and money go when their time is over: a conversation at rest expires, and all that can be checked stays so.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use convoledger::archive::manifest::Of;
 use convoledger::archive::work::{Cover, Work};
 use convoledger::clock::Clock;
 use convoledger::event::{
-    Class, ConversationId, EventId, MessageId, OwnerId, Position, Requester, Resting, RetentionPolicy, Role, StreamId,
-    Usage, Version,
+    Class, ConversationExpired, ConversationId, EventId, MessageId, OwnerId, Position, Requester, Resting,
+    RetentionPolicy, Role, StreamId, Usage, Version,
 };
 use convoledger::ledger::retention::KEPT;
 use convoledger::ledger::{Act, AppendMessage, Below, Graft, Grafted, Refusal, Start};
@@ -21,10 +22,16 @@ use convoledger::random;
 use convoledger::service::{Actor, Outcome, Reason, Run, Service, Wanted};
 use convoledger::view::usage::Span;
 use futures::future::join_all;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::history::{History, asked};
+use crate::support::fold;
+use crate::support::postgres::fresh;
 use crate::support::service::{Stand, done, order, say, started};
 
 /// What is found nowhere in the end.
@@ -351,4 +358,94 @@ async fn an_archive_of_what_expired_is_checked_and_a_changed_one_is_found() {
     assert_eq!(rows.len(), 1);
     assert_eq!(there.service.log().read_ids(actor.owner(), &[EventId(kept.0)]).await.expect("an answer").len(), 0);
     there.holds().await;
+}
+
+/// Conversations of which the facts go, and of some of them the money later, when so much of the log was folded.
+#[derive(Debug, Clone)]
+struct Going {
+    which: prop::sample::Index,
+    folded: prop::sample::Index,
+    keeps: Option<Class>,
+}
+
+fn going() -> impl Strategy<Value = Going> {
+    let keeps = prop_oneof![Just(None), Just(Some(Class::Money))];
+    (any::<prop::sample::Index>(), any::<prop::sample::Index>(), keeps).prop_map(|(which, folded, keeps)| Going {
+        which,
+        folded,
+        keeps,
+    })
+}
+
+/// What the lane does when a conversation expires, on rows that were written by hand.
+async fn expire(owner: &mut PgConnection, (whose, which): (OwnerId, ConversationId), keeps: Option<Class>) -> Position {
+    const SAY: &str = "
+        INSERT INTO event (position, recorded_at, occurred_at, owner_id, id, stream_id, command_id, actor_id, version,
+            kind_version, command_nth, kind, body, leaf)
+        SELECT (SELECT max(position) FROM event) + 1, clock_timestamp(), clock_timestamp(), $1, gen_random_uuid(), $2,
+            gen_random_uuid(), $1, max(version) + 1, 1, 0, 'conversation.expired', $3, decode(repeat('00', 32), 'hex')
+        FROM event WHERE owner_id = $1 AND stream_id = $2
+        RETURNING position";
+    const REDUCE: &str = "
+        UPDATE event SET reduced = $3, body = left_of(kind, body, $4)
+        WHERE owner_id = $1 AND stream_id = $2 AND position < $3";
+    let said = serde_json::to_value(ConversationExpired { keeps, events: 0, left: String::new() }).expect("JSON");
+    let keeps = said["keeps"].as_str().map(str::to_owned);
+    let say = sqlx::query_scalar(SAY).bind(whose.0).bind(which.0).bind(said).fetch_one(&mut *owner);
+    let position: i64 = say.await.expect("it is said");
+    let reduce = sqlx::query(REDUCE).bind(whose.0).bind(which.0).bind(position).bind(keeps).execute(owner);
+    reduce.await.expect("what is left");
+    Position(position)
+}
+
+#[test]
+fn wherever_a_fold_stands_when_conversations_expire_it_comes_to_the_rows_of_a_rebuild() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(fresh());
+    let pool = runtime.block_on(async { database.pool(4) });
+    let views: Vec<_> = BUILT_IN.iter().filter(|projection| !projection.opened).collect();
+    let histories = (
+        prop::collection::vec(asked(), 1..80),
+        prop::collection::vec(going(), 1..5),
+        prop::collection::vec(1..25_i64, 1..8),
+    );
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&histories, |(asked, going, cuts)| {
+        runtime.block_on(async {
+            let mut owner = database.connect_as_owner().await.expect("the owner");
+            let history = History::of(asked);
+            let (before, mut head) = history.write(&pool).await;
+            let conversations: Vec<_> = history.states.keys().copied().collect();
+            let (mut stands, mut gone) = (before, BTreeMap::new());
+            for projection in &views {
+                fold::anew(projection, &pool, before).await;
+            }
+            for Going { which, folded, keeps } in &going {
+                let left = usize::try_from(head.0 - stands.0).expect("a count");
+                let to = Position(stands.0 + i64::try_from(folded.index(left + 1)).expect("a count"));
+                for projection in &views {
+                    fold::on(projection, &pool, stands, to, &cuts).await;
+                }
+                stands = to;
+                let which = *which.get(&conversations);
+                // What was left of it goes later, and after that nothing is left.
+                let keeps = match gone.get(&which) {
+                    None => *keeps,
+                    Some(Some(_)) => None,
+                    Some(None) => continue,
+                };
+                head = expire(&mut owner, which, keeps).await;
+                gone.insert(which, keeps);
+            }
+            for projection in &views {
+                fold::on(projection, &pool, stands, head, &cuts).await;
+                let live = fold::rows(projection, &pool).await;
+                let rebuilt = fold::folded(projection, &pool, before, head, &[i64::MAX]).await;
+                prop_assert_eq!(live, rebuilt, "{}", projection.name);
+            }
+            owner.close().await.expect("a farewell");
+            Ok(())
+        })
+    });
+    outcome.expect("every history");
 }

@@ -21,6 +21,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 
 use crate::history::{History, Told, asked, chat, head, spread, write};
+use crate::support::fold::folded;
 use crate::support::postgres::fresh;
 use crate::support::service::closed;
 
@@ -313,34 +314,6 @@ async fn change(database: &Database, update: &str) {
 async fn count(pool: &PgPool, from: &str) -> i64 {
     let statement = format!("SELECT count(*) FROM {from}");
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.expect("a count")
-}
-
-/// The rows that come of folding (`before`, `last`] anew, cut into ranges of these lengths, again and again.
-async fn folded(projection: &Projection, pool: &PgPool, before: Position, last: Position, cuts: &[i64]) -> Vec<String> {
-    let name = &projection.name;
-    let drop = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
-    sqlx::raw_sql(AssertSqlSafe(drop)).execute(pool).await.expect("dropped");
-    projection.create(pool).await.expect("created");
-    let skip = format!("UPDATE {name}.progress SET position = $1");
-    let skip = sqlx::query(AssertSqlSafe(skip)).bind(before.0).execute(pool);
-    skip.await.expect("what lies before is another history");
-    let mut position = before;
-    for cut in cuts.iter().cycle() {
-        if position == last {
-            break;
-        }
-        let to = Position(last.0.min(position.0.saturating_add(*cut)));
-        assert_eq!(projection.fold(pool, &Range::of_facts(position, to)).await.expect("it folds"), Folded::Done);
-        position = to;
-    }
-    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = $1 AND tablename <> 'progress' ORDER BY 1";
-    let tables: Vec<String> = sqlx::query_scalar(tables).bind(name).fetch_all(pool).await.expect("tables");
-    let mut rows = Vec::new();
-    for table in tables {
-        let dump = format!("SELECT '{table} ' || to_jsonb(t)::text FROM {name}.{table} AS t ORDER BY 1");
-        rows.extend(sqlx::query_scalar::<_, String>(AssertSqlSafe(dump)).fetch_all(pool).await.expect("rows"));
-    }
-    rows
 }
 
 /// A branch: its tip, where it forks off, its name and its own cost.

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod canary;
+pub mod fold;
 pub mod pooler;
 pub mod postgres;
 pub mod program;
