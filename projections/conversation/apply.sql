@@ -12,61 +12,6 @@ WITH happened AS MATERIALIZED (
     SELECT * FROM act WHERE position > $1 AND position <= $2
 ),
 
--- Of a conversation that expired no other event is there to be folded: its rows are of ranges before.
-expired AS MATERIALIZED (
-    SELECT owner_id, stream_id AS id FROM event
-    WHERE position > $1 AND position <= $2 AND kind = 'conversation.expired'
-),
-conversation_gone AS (
-    DELETE FROM conversation WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM conversation AS t WHERE t.owner_id = e.owner_id AND t.id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-conversation_mark_gone AS (
-    DELETE FROM conversation_mark WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM conversation_mark AS t WHERE t.owner_id = e.owner_id AND t.id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-branch_gone AS (
-    DELETE FROM branch WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM branch AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-segment_gone AS (
-    DELETE FROM segment WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM segment AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-snapshot_gone AS (
-    DELETE FROM snapshot WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM snapshot AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-thinned_gone AS (
-    DELETE FROM thinned WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM thinned AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-message_gone AS (
-    DELETE FROM message WHERE ctid = ANY (ARRAY(
-        SELECT t.ctid FROM expired AS e CROSS JOIN LATERAL (
-            SELECT t.ctid FROM message AS t WHERE t.owner_id = e.owner_id AND t.conversation_id = e.id OFFSET 0
-        ) AS t
-    ))
-),
-
 conversation_block AS (
     SELECT owner_id, conversation_id, block,
         max(position) AS position, max(version) AS version, max(occurred_at) AS updated_at, max(titled) AS titled,
@@ -85,7 +30,7 @@ conversation_block AS (
 ),
 conversation_now AS (
     SELECT owner_id, conversation_id, position, version,
-        version = max(version) OVER (PARTITION BY owner_id, conversation_id) AS newest,
+        lead(block) OVER upto IS NULL AS newest,
         max(updated_at) OVER upto AS updated_at, max(titled) OVER upto AS titled, max(favorited) OVER upto AS favorited,
         max(archived) OVER upto AS archived, max(deleted) OVER upto AS deleted, max(preferred) OVER upto AS preferred,
         max(model_by) OVER upto AS model_by, max(provider_by) OVER upto AS provider_by,
@@ -229,28 +174,35 @@ thinned_put AS (
     FROM happened AS h CROSS JOIN LATERAL jsonb_array_elements_text(h.body -> 'snapshots') AS id
     WHERE h.kind = 'snapshot.thinned'
     ON CONFLICT (owner_id, conversation_id, id) DO NOTHING
-)
+),
 
 -- What is thought of a message is a row for every change, each on top of the one before.
-INSERT INTO message (owner_id, conversation_id, segment, depth, position, hidden, rating, comment_at)
-SELECT now.owner_id, now.conversation_id, now.segment, now.depth, now.position,
-    coalesce(now.hidden % 2 = 1, was.hidden, false),
-    CASE WHEN now.rated IS NULL THEN was.rating WHEN now.rated[2] = 2 THEN 'up' WHEN now.rated[2] = 1 THEN 'down' END,
-    CASE WHEN now.rated IS NULL THEN was.comment_at ELSE nullif(now.rated[3], 0) END
-FROM (
-    SELECT owner_id, conversation_id, segment, depth, position, max(hidden) OVER upto AS hidden, max(rated) OVER upto AS rated
+message_put AS (
+    INSERT INTO message (owner_id, conversation_id, segment, depth, position, hidden, rating, comment_at)
+    SELECT now.owner_id, now.conversation_id, now.segment, now.depth, now.position,
+        coalesce(now.hidden % 2 = 1, was.hidden, false),
+        CASE WHEN now.rated IS NULL THEN was.rating WHEN now.rated[2] = 2 THEN 'up' WHEN now.rated[2] = 1 THEN 'down' END,
+        CASE WHEN now.rated IS NULL THEN was.comment_at ELSE nullif(now.rated[3], 0) END
     FROM (
-        SELECT h.owner_id, h.conversation_id, h.position, its.*
-        FROM happened AS h
-        CROSS JOIN LATERAL message_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.body, h.words_digest) AS its
-        -- Mostly there are none: not each message is looked into.
-        WHERE h.kind IN ('message.hidden', 'message.unhidden', 'message.rated', 'conversation.restored')
-    ) AS happened
-    WINDOW upto AS (PARTITION BY owner_id, conversation_id, segment, depth ORDER BY position)
-) AS now
-LEFT JOIN LATERAL (
-    SELECT m.* FROM message AS m
-    WHERE m.owner_id = now.owner_id AND m.conversation_id = now.conversation_id AND m.segment = now.segment
-      AND m.depth = now.depth
-    ORDER BY m.position DESC LIMIT 1
-) AS was ON true
+        SELECT owner_id, conversation_id, segment, depth, position, max(hidden) OVER upto AS hidden, max(rated) OVER upto AS rated
+        FROM (
+            SELECT h.owner_id, h.conversation_id, h.position, its.*
+            FROM happened AS h
+            CROSS JOIN LATERAL message_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.body, h.words_digest) AS its
+            -- Mostly there are none: not each message is looked into.
+            WHERE h.kind IN ('message.hidden', 'message.unhidden', 'message.rated', 'conversation.restored')
+        ) AS happened
+        WINDOW upto AS (PARTITION BY owner_id, conversation_id, segment, depth ORDER BY position)
+    ) AS now
+    LEFT JOIN LATERAL (
+        SELECT m.* FROM message AS m
+        WHERE m.owner_id = now.owner_id AND m.conversation_id = now.conversation_id AND m.segment = now.segment
+          AND m.depth = now.depth
+        ORDER BY m.position DESC LIMIT 1
+    ) AS was ON true
+)
+
+-- Of a conversation that expired no other event is there to be folded: its rows are of ranges before.
+SELECT let_go(owner_id, stream_id)
+FROM event
+WHERE position > $1 AND position <= $2 AND kind = 'conversation.expired'
