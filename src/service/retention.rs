@@ -150,7 +150,15 @@ impl Service {
             } else if retention::pending(&state, &self.retention).is_none() {
                 let over = (self.lapsing(account, &state, now).await?, self.idle(account, &state, now).await?);
                 let announce = |state: &Account| retention::announce(state, &self.retention, over.clone(), now);
-                self.decide_account(account, asker, announce).await?.is_some()
+                let announced = self.decide_account(account, asker, announce).await?.is_some();
+                if announced && state.retention.policy.is_none() && state.retention.notice.is_some() {
+                    tracing::warn!(
+                        %account,
+                        "a notice of retention that was made under another policy than this server's is replaced by a \
+                         later one; where that comes again, servers of this ledger differ in what they --retain"
+                    );
+                }
+                announced
             } else {
                 false
             };
