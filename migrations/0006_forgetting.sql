@@ -79,7 +79,7 @@ BEGIN
         WHEN 'retention.applied' THEN lapsed(because)
     END;
     IF page IS NULL THEN
-        RAISE EXCEPTION 'event % takes no words away', because USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'event % takes no words away', because USING ERRCODE = 'check_violation', CONSTRAINT = 'erasure';
     END IF;
     DELETE FROM words AS w WHERE w.position = ANY (page) AND w.subject_id = said.owner_id;
     RETURN CASE WHEN said.kind = 'account.forget_started' THEN page[cardinality(page)] END;

@@ -68,7 +68,7 @@ BEGIN
         OR going = 'facts' AND newest.reduced IS NOT NULL
         OR depended_on(said.owner_id, said.stream_id)
     THEN
-        RAISE EXCEPTION 'event % lets nothing expire', because USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'event % lets nothing expire', because USING ERRCODE = 'check_violation', CONSTRAINT = 'expiry';
     END IF;
     DELETE FROM words AS w USING event AS e
     WHERE e.owner_id = said.owner_id AND e.stream_id = said.stream_id AND e.version < said.version

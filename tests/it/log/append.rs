@@ -129,6 +129,36 @@ async fn what_one_command_gets_wrong_its_neighbours_in_the_batch_do_not_feel() {
 }
 
 #[tokio::test]
+async fn what_takes_something_away_without_a_right_to_it_is_refused_alone() {
+    let database = fresh().await;
+    let log = open(&database).await;
+    for kind in ["retention.applied", "conversation.expired"] {
+        let mut holder = database.connect_as_owner().await.expect("a connection");
+        holder.execute(LOCK).await.expect("the lane's lock");
+        let appends = (0..40).map(|number| {
+            let mut append = to([target(StreamId(convoledger::random::id()), Expected::None, 1)]);
+            if number == 20 {
+                append.targets[0].events[0].kind = kind;
+            }
+            append
+        });
+        let waiting = tokio::spawn({
+            let (log, appends) = (log.clone(), appends.collect::<Vec<_>>());
+            async move { join_all(appends.into_iter().map(|append| log.append(append))).await }
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        holder.execute(UNLOCK).await.expect("the lane's lock");
+        for (number, answer) in waiting.await.expect("no panic").into_iter().enumerate() {
+            match answer {
+                Err(AppendError::Refused(_)) => assert_eq!(number, 20),
+                answer => assert!(number != 20 && matches!(answer, Ok(Answer::Appended(_))), "{number}: {answer:?}"),
+            }
+        }
+    }
+    assert_eq!(holds(&log).await, Position(78));
+}
+
+#[tokio::test]
 async fn a_full_queue_says_so_at_once_and_loses_nothing_of_what_it_took() {
     let database = fresh().await;
     let limits = Limits { queue_commands_max: 2, batch_commands_max: 1, flights: 1, ..Limits::default() };
