@@ -143,16 +143,3 @@ BEGIN ATOMIC
         - coalesce((SELECT array_agg(t.token) FROM touched AS t), '{}')
         || coalesce((SELECT jsonb_object_agg(t.token, t.position) FROM touched AS t WHERE t.position IS NOT NULL), '{}');
 END;
-
--- Lets go of all rows of a conversation. Not part of the fold's own plan, which takes longer to begin with every table that it
--- changes.
-CREATE FUNCTION let_go(whose uuid, which uuid) RETURNS void LANGUAGE sql
-BEGIN ATOMIC
-    DELETE FROM conversation AS c WHERE c.owner_id = whose AND c.id = which;
-    DELETE FROM conversation_mark AS c WHERE c.owner_id = whose AND c.id = which;
-    DELETE FROM branch AS b WHERE b.owner_id = whose AND b.conversation_id = which;
-    DELETE FROM segment AS s WHERE s.owner_id = whose AND s.conversation_id = which;
-    DELETE FROM snapshot AS s WHERE s.owner_id = whose AND s.conversation_id = which;
-    DELETE FROM thinned AS t WHERE t.owner_id = whose AND t.conversation_id = which;
-    DELETE FROM message AS m WHERE m.owner_id = whose AND m.conversation_id = which;
-END;

@@ -25,6 +25,7 @@ matching AS NOT MATERIALIZED (
         END AS weight
     FROM (
         SELECT c.* FROM conversation.conversation AS c
+        -- As the index has the owner.
         WHERE ARRAY[c.owner_id] = ARRAY[$1] AND c.position <= (SELECT g.at FROM given AS g)
         UNION ALL
         SELECT * FROM earlier

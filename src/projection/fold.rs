@@ -137,7 +137,7 @@ impl Projection {
         {
             return Ok(Folded::Elsewhere);
         }
-        let apply = table::within(schema, claim.apply.as_deref().unwrap_or(&self.apply));
+        let apply = table::asked_in(schema, claim.apply.as_deref().unwrap_or(&self.apply));
         match self.apply_as(&apply, transaction, range).await {
             Ok(()) => Ok(Folded::Done),
             Err(source) => self.judge(source, range),
@@ -151,7 +151,7 @@ impl Projection {
         connection: &mut PgConnection,
         range: &Range,
     ) -> Result<Option<Claim>, FoldError> {
-        let claimed = sqlx::query(AssertSqlSafe(table::within(schema, include_str!("sql/claim.sql"))))
+        let claimed = sqlx::query(AssertSqlSafe(table::asked_in(schema, include_str!("sql/claim.sql"))))
             .bind(range.after.0)
             .bind(range.last.0)
             .bind(KNOWN.as_slice())

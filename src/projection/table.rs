@@ -124,7 +124,7 @@ pub(super) async fn begin<'c>(
 
 /// `statement` as it is asked within `schema`. sqlx keeps what it prepared by its text, and Postgres plans that anew whenever
 /// it is asked by another search path than before, so each schema has a text of its own.
-pub(super) fn within(schema: &str, statement: &str) -> String {
+pub(super) fn asked_in(schema: &str, statement: &str) -> String {
     format!("/* {schema} */ {statement}")
 }
 
