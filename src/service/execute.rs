@@ -69,7 +69,9 @@ pub enum Reason {
     NameReused,
     #[error("the id is taken by something else of yours; leave `id` out or choose another")]
     IdTaken,
-    #[error("the conversation that it goes on from, or whose messages it repeats, has expired")]
+    #[error(
+        "the conversation that it goes on from, or whose messages it repeats, has expired; choose one that is there"
+    )]
     SourceExpired,
     #[error("the messages are not on one path, with the first above the last; choose two of one conversation that are")]
     NoRun,

@@ -102,7 +102,7 @@ impl Service {
             receipt["keys_destroyed_by"] = json!(by);
             receipt["backups"] = json!(
                 "the key that had sealed the words is destroyed with the epoch that wraps it; until then it would open \
-                     a copy of the database from before, and this receipt, asked for later, says when it was"
+                 a copy of the database from before, and this receipt, asked for later, says when it was"
             );
         }
         self.signed_receipt(receipt).await.map(Some)

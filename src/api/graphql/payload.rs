@@ -191,7 +191,7 @@ pub enum RefusalReason {
     Forgotten,
     /// A lifetime that is longer than that of what it cannot outlive.
     Outlives,
-    /// The time of the conversation was over: nothing happens to it any more.
+    /// The time of the conversation, or of the one that it was to go on from, was over: nothing happens to it any more.
     Expired,
     /// The account is held by law: nothing of it goes.
     Held,

@@ -154,13 +154,11 @@ async fn a_witness_of_others_cosigns_as_the_log_grows() {
     let stand = Stand::new().await;
     let actor = stand.actor("ann@example.org").await;
     grow(&stand.service, actor, 5).await;
-    stand.service.seal_log().await.expect("a checkpoint");
-    let follower = Arc::new(Follower {
-        log: written(&keys(&stand.service).await),
-        name: "witness.example/w2",
-        key: SigningKey::from_bytes(&[9; 32]),
-        seen: Mutex::new(None),
-    });
+    let first = stand.service.seal_log().await.expect("a checkpoint");
+    let log = written(&keys(&stand.service).await);
+    // It has seen the first checkpoint already, from elsewhere, and says so.
+    let seen = Mutex::new(Some(opened(&first.note, &log)));
+    let follower = Arc::new(Follower { log, name: "witness.example/w2", key: SigningKey::from_bytes(&[9; 32]), seen });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("an address"));
     let app = Router::new().route("/add-checkpoint", post(add)).with_state(Arc::clone(&follower));
