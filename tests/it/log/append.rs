@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use convoledger::event::{OwnerId, Position, StreamId, Version};
-use convoledger::log::{Answer, Append, AppendError, Expected, Limits};
+use convoledger::log::{Answer, Append, AppendError, Expected, Limits, Log};
 use futures::future::join_all;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -43,6 +43,35 @@ async fn a_stream_must_be_as_expected() {
     let elsewhere = Append { owner: OwnerId(Uuid::from_u128(9)), ..to([target(a, Expected::None, 1)]) };
     assert_eq!(appended(&log, elsewhere).await.before, [Version(0)]);
     assert_eq!(holds(&log).await, Position(7));
+}
+
+/// A session plans what it asks when it asks first, and mostly there are no statistics then.
+#[tokio::test]
+async fn what_an_append_looks_up_is_found_by_its_key_whatever_the_log_held_when_it_was_planned() {
+    let database = fresh().await;
+    let reads = database.pool(10);
+    for round in 0..30 {
+        let lane = database.pool(1);
+        let log = Log::open(reads.clone(), lane.clone(), Limits::default()).await.expect("the log opens");
+        for _ in 0..2 {
+            // Whatever the stream is: both the stream and the command are looked for.
+            appended(&log, to([target(stream(round), Expected::Any, 5)])).await;
+        }
+        log.close().await;
+        lane.close().await;
+    }
+    reads.close().await;
+
+    let mut owner = database.connect_as_owner().await.expect("a connection");
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+                  AND backend_type = 'client backend'";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut owner).await.expect("a count") > 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let scans = "SELECT array_agg(idx_scan ORDER BY indexrelname) FROM pg_stat_user_indexes \
+                 WHERE indexrelname IN ('event_command', 'event_owner', 'event_version')";
+    let scans: Vec<i64> = sqlx::query_scalar(scans).fetch_one(&mut owner).await.expect("counts");
+    assert_eq!(scans, [60, 0, 60], "each is looked up by its key, and nobody walks through all that an owner has");
 }
 
 #[tokio::test]
