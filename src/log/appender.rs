@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::append::{Answer, Append, AppendError};
@@ -35,6 +35,9 @@ pub struct Limits {
     pub command_events_max: usize,
     /// Calls under way at once: one holds the lane while the next is sent, parsed and waits for the lock.
     pub flights: usize,
+    /// Events with which a call takes off though another is under way. With fewer, it would wait for the lane and take
+    /// nobody aboard who comes meanwhile, and a call costs the lane as much as ten events do.
+    pub flight_events_min: usize,
     /// How long an unanswered call is repeated before its callers are told that its outcome is unknown.
     pub patience: Duration,
 }
@@ -49,6 +52,7 @@ impl Default for Limits {
             queue_bytes_max: 64 << 20,
             command_events_max: 4_096,
             flights: 2,
+            flight_events_min: 32,
             patience: Duration::from_secs(15),
         }
     }
@@ -60,6 +64,9 @@ impl Default for Limits {
 const TRY_WITHIN: Duration = Duration::from_secs(8);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a batch waits for those who were answered just now, and mostly come back with more: a call of the lane takes longer
+/// than they do, and hardly longer with all of them in it.
+const RETURN_WITHIN: Duration = Duration::from_micros(200);
 
 #[derive(Clone)]
 pub(super) struct Appender {
@@ -85,8 +92,16 @@ impl Appender {
     pub(super) fn start(lane: PgPool, limits: Limits, bell: Bell) -> Self {
         let (queue, waiting) = mpsc::channel(limits.queue_commands_max);
         let closed = CancellationToken::new();
-        let lane = Lane { pool: lane, idle: Arc::default() };
-        let gatherer = Gatherer { lane, limits, bell, waiting, held: Vec::new(), closed: closed.clone() };
+        let gatherer = Gatherer {
+            lane: Lane { pool: lane, idle: Arc::default() },
+            limits,
+            bell,
+            waiting,
+            held: Vec::new(),
+            air: JoinSet::new(),
+            landed: Landed { at: Clock::instant(), answered: 0 },
+            closed: closed.clone(),
+        };
         let closing = Arc::new(Mutex::new(Some(tokio::spawn(gatherer.run()))));
         Self { limits, queue, bytes: Arc::new(Semaphore::new(limits.queue_bytes_max)), closing, closed }
     }
@@ -182,24 +197,31 @@ struct Gatherer {
     waiting: mpsc::Receiver<Job>,
     /// Jobs whose stream or command was in the batch before them already.
     held: Vec<Job>,
+    /// The calls under way.
+    air: JoinSet<Landed>,
+    /// The last one that ended.
+    landed: Landed,
     closed: CancellationToken,
+}
+
+/// The end of a call, and how many commands it answered.
+#[derive(Clone, Copy)]
+struct Landed {
+    at: Instant,
+    answered: usize,
 }
 
 impl Gatherer {
     async fn run(mut self) {
-        let flights = Arc::new(Semaphore::new(self.limits.flights));
-        loop {
-            // Gather only when the batch can fly: what comes while others fly makes it larger.
-            let flight = Arc::clone(&flights).acquire_owned().await.expect("never closed");
-            let Some(batch) = self.gather().await else { break };
-            tokio::spawn(fly(self.lane.clone(), batch, self.bell.clone(), self.limits.patience, flight));
+        while let Some(batch) = self.gather().await {
+            self.air.spawn(fly(self.lane.clone(), batch, self.bell.clone(), self.limits.patience));
         }
-        let all = u32::try_from(self.limits.flights).unwrap_or(u32::MAX);
-        let _landed = flights.acquire_many(all).await;
+        while self.air.join_next().await.is_some() {}
         self.lane.give_back();
     }
 
-    /// The next batch, at most one command a stream; none once the queue was closed and is empty.
+    /// The next batch that can fly, at most one command a stream; none once the queue was closed and is empty. What comes
+    /// while others fly makes it larger.
     async fn gather(&mut self) -> Option<Vec<Job>> {
         let mut batch = Batch::default();
         for job in std::mem::take(&mut self.held) {
@@ -215,12 +237,49 @@ impl Gatherer {
             }?;
             self.take_or_hold(job, &mut batch);
         }
-        while batch.has_room(&self.limits) && self.held.len() < self.limits.batch_commands_max {
-            let Ok(job) = self.waiting.try_recv() else { break };
-            self.take_or_hold(job, &mut batch);
+        self.take_waiting(&mut batch);
+        while let Some(landed) = self.air.try_join_next() {
+            self.landed = landed.unwrap_or(self.landed);
+        }
+        while !self.may_take_off(&batch) {
+            let room = self.has_room(&batch);
+            tokio::select! {
+                Some(landed) = self.air.join_next() => self.landed = landed.unwrap_or(self.landed),
+                Some(job) = self.waiting.recv(), if room => self.take_or_hold(job, &mut batch),
+            }
+            self.take_waiting(&mut batch);
+        }
+        if self.air.is_empty() {
+            self.await_returning(&mut batch).await;
         }
         metrics::gauge!("append_queue_commands").set(u32::try_from(self.waiting.len()).unwrap_or(u32::MAX));
         Some(batch.jobs)
+    }
+
+    fn may_take_off(&self, batch: &Batch) -> bool {
+        let worth_it = batch.events >= self.limits.flight_events_min || !self.has_room(batch);
+        self.air.is_empty() || worth_it && self.air.len() < self.limits.flights
+    }
+
+    /// Those who were answered just now mostly come back with more. There is no timer so fine: they are tasks that run, and
+    /// the queue is looked into between them.
+    async fn await_returning(&mut self, batch: &mut Batch) {
+        let Landed { at, answered } = self.landed;
+        while batch.jobs.len() + self.held.len() < answered && self.has_room(batch) && at.elapsed() < RETURN_WITHIN {
+            tokio::task::yield_now().await;
+            self.take_waiting(batch);
+        }
+    }
+
+    fn has_room(&self, batch: &Batch) -> bool {
+        batch.has_room(&self.limits) && self.held.len() < self.limits.batch_commands_max
+    }
+
+    fn take_waiting(&mut self, batch: &mut Batch) {
+        while self.has_room(batch) {
+            let Ok(job) = self.waiting.try_recv() else { break };
+            self.take_or_hold(job, batch);
+        }
     }
 
     fn take_or_hold(&mut self, job: Job, batch: &mut Batch) {
@@ -264,7 +323,8 @@ impl Batch {
 }
 
 /// Writes a batch and answers each of its callers. If the whole call fails because of one command, each is tried alone.
-async fn fly(lane: Lane, batch: Vec<Job>, bell: Bell, patience: Duration, _flight: OwnedSemaphorePermit) {
+async fn fly(lane: Lane, batch: Vec<Job>, bell: Bell, patience: Duration) -> Landed {
+    let answered = batch.len();
     metrics::histogram!("append_batch_commands").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
     let (mut whole, mut answers, mut rooms) = (Call::default(), Vec::new(), Vec::new());
     for Job { call, answer, room, .. } in batch {
@@ -289,6 +349,7 @@ async fn fly(lane: Lane, batch: Vec<Job>, bell: Bell, patience: Duration, _fligh
             }
         }
     }
+    Landed { at: Clock::instant(), answered }
 }
 
 fn land(answers: Vec<oneshot::Sender<Result<Answer, AppendError>>>, answered: Vec<Answer>, bell: &Bell) {
