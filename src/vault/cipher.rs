@@ -2,9 +2,12 @@
 //!
 //! XChaCha20-Poly1305 with random nonces: 192 bits are wide enough for 2^80 of them under one key, and a restored
 //! backup cannot rewind chance as it would rewind a counter.
+//!
+//! It is composed as its draft composes it (draft-irtf-cfrg-xchacha-03, § 2.3): `HChaCha20` makes a key for the nonce, under which
+//! ring's ChaCha20-Poly1305 seals, which takes a third of the time of the one in Rust alone.
 
 use chacha20::{R20, hchacha};
-use chacha20poly1305::{AeadInOut as _, ChaCha20Poly1305, KeyInit as _, XChaCha20Poly1305};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use crate::random;
@@ -44,8 +47,8 @@ pub(super) fn associated(context: &str, fields: &[&[u8]]) -> Vec<u8> {
 /// leave a copy of what was in the clear.
 pub(super) fn encrypt(key: &[u8; 32], nonce: &[u8; NONCE_LEN], associated: &[u8], buffer: &mut Vec<u8>) {
     debug_assert!(buffer.capacity() >= buffer.len() + TAG_LEN, "room for the tag");
-    XChaCha20Poly1305::new(key.into())
-        .encrypt_in_place(nonce.into(), associated, buffer)
+    let (key, nonce) = bound(&key_of_nonce(key, nonce), nonce);
+    key.seal_in_place_append_tag(nonce, Aad::from(associated), buffer)
         .expect("nothing held in memory reaches the cipher's 256 GiB");
 }
 
@@ -56,7 +59,20 @@ pub(super) fn decrypt(
     associated: &[u8],
     buffer: &mut Vec<u8>,
 ) -> Result<(), Forged> {
-    XChaCha20Poly1305::new(key.into()).decrypt_in_place(nonce.into(), associated, buffer).map_err(|_| Forged)
+    decrypt_by(&key_of_nonce(key, nonce), nonce, associated, buffer)
+}
+
+/// Opens `buffer` by the key of its nonce alone.
+pub(super) fn decrypt_by(
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_LEN],
+    associated: &[u8],
+    buffer: &mut Vec<u8>,
+) -> Result<(), Forged> {
+    let (key, nonce) = bound(key, nonce);
+    let opened = key.open_in_place(nonce, Aad::from(associated), buffer).map_err(|_| Forged)?.len();
+    buffer.truncate(opened);
+    Ok(())
 }
 
 /// The key that `XChaCha20` derives for one nonce: `HChaCha20` over its first 16 bytes (draft-irtf-cfrg-xchacha-03, § 2.2 and
@@ -67,16 +83,12 @@ pub(super) fn key_of_nonce(key: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> Key {
     Zeroizing::new(hchacha::<R20>(key.into(), (&input).into()).into())
 }
 
-/// Opens `buffer` by the key of its nonce alone.
-pub(super) fn decrypt_by(
-    key: &[u8; 32],
-    nonce: &[u8; NONCE_LEN],
-    associated: &[u8],
-    buffer: &mut Vec<u8>,
-) -> Result<(), Forged> {
+/// The key of a nonce as ring takes it, and what is left of the nonce.
+fn bound(key_of_nonce: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
     let mut rest = [0; 12];
     rest[4..].copy_from_slice(&nonce[16..]);
-    ChaCha20Poly1305::new(key.into()).decrypt_in_place((&rest).into(), associated, buffer).map_err(|_| Forged)
+    let key = UnboundKey::new(&CHACHA20_POLY1305, key_of_nonce).expect("a key has 32 bytes");
+    (LessSafeKey::new(key), Nonce::assume_unique_for_key(rest))
 }
 
 /// Seals `key` by the key `by`.
@@ -107,7 +119,33 @@ pub(super) fn unwrap(by: &Key, associated: &[u8], wrapped: &[u8]) -> Result<Key,
 
 #[cfg(test)]
 mod tests {
+    use chacha20poly1305::{AeadInOut as _, KeyInit as _, XChaCha20Poly1305};
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Another implementation seals to the same bytes and opens them.
+        #[test]
+        fn it_is_xchacha20_poly1305(
+            key: [u8; 32], nonce: [u8; NONCE_LEN], said in prop::collection::vec(any::<u8>(), 0..5_000),
+            about in prop::collection::vec(any::<u8>(), 0..200), change: prop::sample::Index,
+        ) {
+            let (mut ours, mut theirs) = (said.clone(), said.clone());
+            ours.reserve(TAG_LEN);
+            encrypt(&key, &nonce, &about, &mut ours);
+            let other = XChaCha20Poly1305::new((&key).into());
+            other.encrypt_in_place((&nonce).into(), &about, &mut theirs).expect("it is short");
+            prop_assert_eq!(&ours, &theirs);
+
+            let mut opened = theirs.clone();
+            prop_assert_eq!(decrypt(&key, &nonce, &about, &mut opened), Ok(()));
+            prop_assert_eq!(opened, said);
+            let at = change.index(theirs.len());
+            theirs[at] ^= 1;
+            prop_assert_eq!(decrypt(&key, &nonce, &about, &mut theirs), Err(Forged));
+        }
+    }
 
     #[test]
     fn a_wrapped_key_opens_by_its_wrapper_and_for_its_purpose_alone() {
