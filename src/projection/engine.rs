@@ -93,7 +93,19 @@ impl Engine {
         let reached = running.reached(wanted);
         match tokio::time::timeout(timeout, reached).await {
             Ok(()) => Ok(()),
-            Err(_) => Err(Behind { position: *running.progress.borrow(), wanted }),
+            Err(_) => {
+                let known = *running.known.borrow();
+                Err(Behind { position: if known { *running.progress.borrow() } else { Position(0) }, wanted })
+            }
+        }
+    }
+
+    /// Looks again where the projection of this name stands, and lets nobody read from it before: what a fold wrote last went
+    /// with a crash of the database, which folds again what it lost.
+    pub fn doubt(&self, name: &str) {
+        if let Some(running) = self.running(name) {
+            running.known.send_replace(false);
+            running.look.notify_one();
         }
     }
 
@@ -159,8 +171,8 @@ async fn failed(failure: &mut watch::Receiver<Option<Arc<FoldError>>>) -> Arc<Fo
 /// The outside of a projection's task.
 struct Running {
     projection: Projection,
-    /// Whether its tables are known to be there.
-    made: watch::Receiver<bool>,
+    /// Whether it is known where it stands: its tables are there, and no connection was lost since it was looked.
+    known: watch::Sender<bool>,
     progress: watch::Receiver<Position>,
     failure: watch::Receiver<Option<Arc<FoldError>>>,
     look: Arc<Notify>,
@@ -175,7 +187,7 @@ impl Running {
         opener: &Arc<dyn Opener>,
         stop: &CancellationToken,
     ) -> Self {
-        let (made, made_seen) = watch::channel(false);
+        let known = watch::Sender::new(false);
         let (progress, progress_seen) = watch::channel(Position(0));
         let (failure, failure_seen) = watch::channel(None);
         let look = Arc::new(Notify::new());
@@ -186,7 +198,7 @@ impl Running {
             head: head.clone(),
             look: Arc::clone(&look),
             stop: stop.clone(),
-            made,
+            known: known.clone(),
             progress,
             failure,
             range_events: RANGE_EVENTS_MAX,
@@ -194,14 +206,13 @@ impl Running {
             skips: Skips::default(),
         };
         let task = tokio::spawn(projector.run());
-        Self { projection, made: made_seen, progress: progress_seen, failure: failure_seen, look, task }
+        Self { projection, known, progress: progress_seen, failure: failure_seen, look, task }
     }
 
     async fn reached(&self, wanted: Position) {
-        if self.made.clone().wait_for(|made| *made).await.is_err() {
-            std::future::pending::<()>().await; // the task has ended
-        }
-        let mut progress = self.progress.clone();
+        let (mut known, mut progress) = (self.known.subscribe(), self.progress.clone());
+        // The sender is held here.
+        let _ = known.wait_for(|known| *known).await;
         while *progress.borrow_and_update() < wanted {
             let moved = timeout(LOOK, progress.changed()).await;
             match moved {
@@ -222,7 +233,7 @@ struct Projector {
     head: watch::Receiver<Position>,
     look: Arc<Notify>,
     stop: CancellationToken,
-    made: watch::Sender<bool>,
+    known: watch::Sender<bool>,
     progress: watch::Sender<Position>,
     failure: watch::Sender<Option<Arc<FoldError>>>,
     /// Halved by a failure, until it is the one event that is to blame; doubled by a success.
@@ -250,6 +261,12 @@ impl Projector {
                 }
                 Err(error) => {
                     self.patience = (self.patience * 2).min(PATIENCE_MAX);
+                    if !error.is_poison() {
+                        // A database that crashed lost what was folded last. One that answers is looked at at once: who
+                        // reads need not wait for the next try.
+                        self.known.send_replace(false);
+                        let _ = self.in_time(self.look()).await;
+                    }
                     self.failed(error).await;
                     tokio::select! { () = self.stop.cancelled() => {}, () = sleep(retry) => {} }
                     retry = (retry * 2).min(RETRY_MAX);
@@ -272,8 +289,8 @@ impl Projector {
     /// Folds until there is nothing left, or until it is told to stop.
     async fn advance(&mut self, told: Option<Position>) -> Result<(), FoldError> {
         let (mut position, mut head) = match told {
-            Some(head) => (*self.progress.borrow(), head),
-            None => self.in_time(self.look()).await?,
+            Some(head) if *self.known.borrow() => (*self.progress.borrow(), head),
+            _ => self.in_time(self.look()).await?,
         };
         while position < head && !self.stop.is_cancelled() {
             let (last, skipped) = self.skips.cut(position, Position(head.0.min(position.0 + self.range_events)));
@@ -326,8 +343,8 @@ impl Projector {
             standing => standing,
         };
         let standing = standing.map_err(|source| self.projection.database(source))?;
-        self.made.send_if_modified(|made| !std::mem::replace(made, true));
         self.publish(standing.position, standing.head);
+        self.known.send_if_modified(|known| !std::mem::replace(known, true));
         #[allow(clippy::cast_precision_loss)] // a gauge
         metrics::gauge!("projection_lag_ms", "projection" => self.name()).set(standing.lag_ms as f64);
         Ok((standing.position, standing.head))

@@ -131,10 +131,10 @@ impl Service {
             let errand = Errand { service, actor, conversation, plan, command, digest, expected, key };
             errand.run().await
         };
-        let carried = tokio::spawn(within(CARRIED_WITHIN, errand));
+        let carried = tokio::spawn(Box::pin(within(CARRIED_WITHIN, errand)));
         let outcome = carried.await.map_err(|panic| Trouble::Internal(panic.to_string()))??;
         if let Outcome::Done(done) | Outcome::AlreadyDone(done) = &outcome {
-            self.acknowledge(actor, done.position);
+            self.acknowledged.note(actor.account, done.position);
         }
         Ok(outcome)
     }

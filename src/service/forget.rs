@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -313,7 +314,7 @@ impl Service {
     /// With receipts of those who are forgotten kept there.
     #[must_use]
     pub fn with_receipts(mut self, receipts: Receipts) -> Self {
-        self.receipts = receipts;
+        Arc::make_mut(&mut self.0).receipts = receipts;
         self
     }
 

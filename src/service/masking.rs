@@ -70,7 +70,7 @@ impl Service {
         let settled = self.change_account(actor.account, actor.account, &key, decide).await?;
         if let Some(position) = settled {
             self.maskings.known.insert(owner, Arc::new(Masking::of(becomes)?));
-            self.acknowledge(actor, position);
+            self.acknowledged.note(actor.account, position);
         }
         Ok(settled)
     }

@@ -1,6 +1,7 @@
 //! The use cases: load, decide, seal, append, wait, read. Nothing else appends, and every caller's rights are decided here.
 
 mod account;
+mod acknowledged;
 mod checkpoint;
 mod close;
 pub mod compare;
@@ -34,9 +35,9 @@ mod transfer;
 mod watch;
 mod why;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use moka::sync::Cache;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
@@ -66,11 +67,12 @@ pub use watch::Watched;
 
 use crate::account::Accounts;
 use crate::clock::Clock;
-use crate::event::{AccountId, OwnerId, Position, RetentionPolicy, Unreadable};
+use crate::event::{AccountId, OwnerId, RetentionPolicy, Unreadable};
 use crate::ledger::retention::KEPT;
 use crate::log::{AppendError, Log};
 use crate::projection::{Behind, Engine};
 use crate::vault::{OpenError, Vault, VaultError};
+use acknowledged::Acknowledged;
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,12 +89,14 @@ impl Actor {
 
 /// Orders under way in this process; one more is told to come back.
 const ORDERS_MAX: usize = 4_096;
-/// Accounts whose last acknowledged position is remembered.
-const ACKNOWLEDGED_MAX: u64 = 100_000;
 
 /// Everything that convoledger does, behind whatever edge asks for it. Cheap to clone.
 #[derive(Clone)]
-pub struct Service {
+pub struct Service(Arc<Parts>);
+
+/// What a service is made of.
+#[derive(Clone)]
+pub struct Parts {
     /// For reads.
     pool: PgPool,
     log: Log,
@@ -110,8 +114,7 @@ pub struct Service {
     exports: Exports,
     /// Where an account settled nothing.
     retention: Arc<RetentionPolicy>,
-    /// The last position acknowledged to each account, which its next read must not miss.
-    acknowledged: Cache<AccountId, Position>,
+    acknowledged: Acknowledged,
 }
 
 /// Why something could not be done that was allowed and made sense.
@@ -142,7 +145,7 @@ pub enum Trouble {
 impl Service {
     pub fn new(pool: PgPool, log: Log, vault: Vault, engine: Engine, clock: Clock) -> Self {
         let engine = Arc::new(engine);
-        Self {
+        Self(Arc::new(Parts {
             accounts: Accounts::new(pool.clone()),
             pool,
             words: Words::new(log.clone(), vault.clone()),
@@ -158,21 +161,23 @@ impl Service {
             receipts: Receipts::default(),
             exports: Exports::default(),
             retention: Arc::new(KEPT),
-            acknowledged: Cache::new(ACKNOWLEDGED_MAX),
-        }
+            acknowledged: Acknowledged::new(),
+        }))
     }
 
-    pub const fn log(&self) -> &Log {
+    pub fn log(&self) -> &Log {
         &self.log
     }
 
-    pub const fn vault(&self) -> &Vault {
+    pub fn vault(&self) -> &Vault {
         &self.vault
     }
+}
 
-    fn acknowledge(&self, actor: Actor, position: Position) {
-        self.acknowledged
-            .entry(actor.account)
-            .and_upsert_with(|known| known.map_or(position, |known| known.into_value().max(position)));
+impl Deref for Service {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }

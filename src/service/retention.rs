@@ -10,6 +10,7 @@
 //! It may be killed anywhere: the next pass, of any server, finds out what is left.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -65,7 +66,7 @@ impl Service {
     /// Where an account settled nothing, everything is kept by this.
     #[must_use]
     pub fn with_retention(mut self, default: RetentionPolicy) -> Self {
-        self.retention = default.into();
+        Arc::make_mut(&mut self.0).retention = default.into();
         self
     }
 

@@ -109,7 +109,7 @@ impl Service {
         match self.log.append(append).await.map_err(Trouble::from)? {
             Answer::Appended(appended) => {
                 self.policies.known.insert(owner, policy);
-                self.acknowledge(actor, appended.last);
+                self.acknowledged.note(actor.account, appended.last);
                 Ok(Some(appended.last))
             }
             Answer::Conflict { .. } => Err(ConfigureError::Overtaken),

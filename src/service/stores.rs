@@ -86,7 +86,7 @@ pub const STORES: &[Store] = &[
     store(Memory("service/snapshot.rs"), Passes("a policy, within ten seconds")),
     store(Memory("service/masking.rs"), Passes("names that an account listed, within ten seconds")),
     store(Memory("service/transfer.rs"), Passes("facts of conversations, while an archive of them is taken in")),
-    store(Memory("service/mod.rs"), Passes("the last position of an account")),
+    store(Memory("service/acknowledged.rs"), Passes("the last position of an account")),
 ];
 
 /// What stays of a person, by place, and why.

@@ -128,6 +128,25 @@ async fn who_waits_sees_what_another_server_appended_without_being_told() {
     engine.stop().await;
 }
 
+/// Folds do not wait for the disk: a crash of the database takes the last of them away, and the process remembers more.
+#[tokio::test]
+async fn who_doubts_a_view_reads_it_once_what_a_crash_took_is_folded_again() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let (_, last) = chat(9).write(&pool).await;
+    let (_never, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[SEEN], &head_seen, &closed());
+    for _ in 0..5 {
+        engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded");
+        let crash = "BEGIN; DELETE FROM seen.seen; UPDATE seen.progress SET position = 0; COMMIT";
+        sqlx::raw_sql(crash).execute(&mut database.connect_as_owner().await.expect("a connection")).await.expect("gone");
+        engine.doubt("seen");
+        engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded again");
+        assert_eq!(count(&pool, "seen.seen").await, last.0);
+    }
+    engine.stop().await;
+}
+
 #[tokio::test]
 async fn a_poison_event_stops_its_projection_alone_and_by_name() {
     let database = fresh().await;

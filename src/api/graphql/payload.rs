@@ -23,17 +23,24 @@ async fn seen<'c>(context: &Context<'c>, position: Position) -> Result<Asker<'c>
     Ok(asker)
 }
 
-/// A conversation once the view shows what was done.
-pub async fn shown(context: &Context<'_>, id: ConversationId, position: Position) -> Result<Conversation> {
-    let asker = seen(context, position).await?;
-    match conversation(&asker, &id).await? {
-        Some(conversation) => Ok(conversation),
-        None => unseen("the conversation"),
-    }
+/// What the view shows of what was done. When it shows nothing, the database may have lost what was folded last, and folds it
+/// again.
+macro_rules! shown {
+    ($context:expr, $position:expr, $load:expr, $key:expr, $what:expr) => {{
+        let asker = seen($context, $position).await?;
+        let mut shown = $load(&asker, $key).await?;
+        if shown.is_none() {
+            let again = asker.service.caught_up_again(asker.actor, CONVERSATION, Some($position)).await;
+            again.map_err(|error| trouble(&error))?;
+            shown = $load(&asker, $key).await?;
+        }
+        shown.ok_or_else(|| format!("the view has come past the event and does not show {}", $what).into())
+    }};
 }
 
-fn unseen<T>(what: &str) -> Result<T> {
-    Err(format!("the view has come past the event and does not show {what}").into())
+/// A conversation once the view shows what was done.
+pub async fn shown(context: &Context<'_>, id: ConversationId, position: Position) -> Result<Conversation> {
+    shown!(context, position, conversation, &id, "the conversation")
 }
 
 macro_rules! outcomes {
@@ -48,14 +55,13 @@ macro_rules! outcomes {
         #[Object]
         impl $done {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
-                let asker = seen(context, self.position).await?;
-                match $load(&asker, &self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+                shown!(context, self.position, $load, &self.key, $what)
             }
             $(
                 $(#[$doc])*
                 #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
-                    $load_all(&seen(context, self.position).await?, &self.key).await
+                    shown!(context, self.position, $load_all, &self.key, "the messages")
                 }
             )?
             async fn position(&self) -> BigInt {
@@ -69,14 +75,13 @@ macro_rules! outcomes {
         #[Object]
         impl $already {
             async fn $field(&self, context: &Context<'_>) -> Result<$node> {
-                let asker = seen(context, self.position).await?;
-                match $load(&asker, &self.key).await? { Some(node) => Ok(node), None => unseen($what) }
+                shown!(context, self.position, $load, &self.key, $what)
             }
             $(
                 $(#[$doc])*
                 #[graphql(complexity = "super::page::cost(Some(100), None, child_complexity)")]
                 async fn $all(&self, context: &Context<'_>) -> Result<$nodes> {
-                    $load_all(&seen(context, self.position).await?, &self.key).await
+                    shown!(context, self.position, $load_all, &self.key, "the messages")
                 }
             )?
             async fn position(&self) -> BigInt {
@@ -108,9 +113,9 @@ async fn last_message(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Option<Mes
     message::one(asker, *last, Position::LATEST).await
 }
 
-async fn all_messages(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Vec<Message>> {
+async fn all_messages(asker: &Asker<'_>, ids: &[MessageId]) -> Result<Option<Vec<Message>>> {
     let messages = try_join_all(ids.iter().map(|id| message::one(asker, *id, Position::LATEST))).await?;
-    messages.into_iter().collect::<Option<Vec<_>>>().map_or_else(|| unseen("the messages"), Ok)
+    Ok(messages.into_iter().collect())
 }
 
 async fn branch(asker: &Asker<'_>, key: &(ConversationId, BranchNumber)) -> Result<Option<Branch>> {

@@ -124,7 +124,7 @@ impl Service {
     /// With exports kept there.
     #[must_use]
     pub fn with_exports(mut self, exports: Exports) -> Self {
-        self.exports = exports;
+        Arc::make_mut(&mut self.0).exports = exports;
         self
     }
 
@@ -146,7 +146,7 @@ impl Service {
         let by = command.unwrap_or((CommandId(crate::random::id()), None));
         let asked = self.change_account_as(by, actor.account, actor.account, &key, decide).await?;
         if let Some(position) = asked {
-            self.acknowledge(actor, position);
+            self.acknowledged.note(actor.account, position);
         } else if let Some((command, digest)) = command
             && let Some(answer) = self.asked_before(actor, command, digest).await?
         {

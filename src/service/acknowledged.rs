@@ -1,0 +1,32 @@
+//! What each account was told that is in the log: its next read must not miss it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use moka::sync::Cache;
+
+use crate::event::{AccountId, Position};
+
+/// Accounts that are remembered.
+const ACCOUNTS_MAX: u64 = 100_000;
+
+/// The last position acknowledged to each account by this server.
+#[derive(Clone)]
+pub(super) struct Acknowledged {
+    /// A cache is slow to write, and fast to look into.
+    to: Cache<AccountId, Arc<AtomicI64>>,
+}
+
+impl Acknowledged {
+    pub(super) fn new() -> Self {
+        Self { to: Cache::new(ACCOUNTS_MAX) }
+    }
+
+    pub(super) fn note(&self, account: AccountId, position: Position) {
+        self.to.get_with(account, Arc::default).fetch_max(position.0, Ordering::SeqCst);
+    }
+
+    pub(super) fn last(&self, account: AccountId) -> Option<Position> {
+        self.to.get(&account).map(|last| Position(last.load(Ordering::SeqCst)))
+    }
+}
