@@ -27,6 +27,9 @@ pub const APP: &str = "convoledger_app";
 const ACQUIRE_WITHIN: Duration = Duration::from_secs(10);
 /// How long an idle connection may take to answer the least there is to ask, before it is closed as dead.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a connection that answered is taken to answer still: asking takes as long as many a statement, and under load no
+/// connection rests for long.
+const TRUSTED_FOR: Duration = Duration::from_millis(20);
 
 /// A reachable database of a supported version, and the roles to use it as. Cheap to clone; a server of our own is
 /// left when the last clone is closed or dropped.
@@ -123,7 +126,10 @@ fn pool_options(max: u32) -> PgPoolOptions {
         .max_connections(max)
         .acquire_timeout(ACQUIRE_WITHIN)
         .test_before_acquire(false)
-        .before_acquire(|connection, _| Box::pin(answers(connection.ping())))
+        .before_acquire(|connection, known| {
+            let answered_just_now = known.idle_for < TRUSTED_FOR;
+            Box::pin(async move { Ok(answered_just_now || answers(connection.ping()).await?) })
+        })
         .after_release(|connection, _| Box::pin(answers(connection.execute("BEGIN; ROLLBACK"))))
 }
 

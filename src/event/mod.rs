@@ -25,8 +25,10 @@ pub mod snapshot;
 pub mod upcast;
 pub mod usage;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -198,14 +200,14 @@ macro_rules! vocabulary {
             ///
             /// # Errors
             /// If this program does not know the kind or its version, or the facts do not fit it.
-            pub fn read(kind: &str, version: u16, id: EventId, place: Option<Place>, facts: Value) -> Result<Self, Unreadable> {
-                let (version, facts) = upcast::chain(upcast::STEPS, kind, version, facts);
+            pub fn read(kind: &str, version: u16, id: EventId, place: Option<Place>, facts: &Value) -> Result<Self, Unreadable> {
+                let (version, facts) = upcast::chain(upcast::STEPS, kind, version, Cow::Borrowed(facts));
                 match kind {
                     $($payload::KIND => {
                         if version != $payload::VERSION {
                             return Err(Unreadable::Version { kind: kind.to_owned(), version, newest: $payload::VERSION });
                         }
-                        let mut payload: $payload = serde_json::from_value(facts)
+                        let mut payload = $payload::deserialize(&*facts)
                             .map_err(|source| Unreadable::Facts { kind: kind.to_owned(), source })?;
                         payload.stand(id, place);
                         Ok(Self::$payload(payload))

@@ -3,7 +3,7 @@
 use crate::event::Part;
 
 /// Characters that are looked at: the first ones tell as much as all.
-const CHARACTERS: usize = 300;
+const CHARACTERS: usize = 160;
 /// Letters without which nothing is guessed. One that is not ASCII tells more, and counts as several.
 const LETTERS_MIN: usize = 20;
 const TELLING: usize = 3;

@@ -76,7 +76,7 @@ impl Recorded {
             return Err(Unreadable::Expired { kind: self.fact.kind.clone() });
         }
         let version = u16::try_from(self.fact.kind_version).unwrap_or_default();
-        Event::read(&self.fact.kind, version, self.fact.id, self.fact.place, self.fact.body.clone())
+        Event::read(&self.fact.kind, version, self.fact.id, self.fact.place, &self.fact.body)
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::postgres::PgRow;
-use sqlx::{PgExecutor, Row as _};
+use sqlx::{Column, PgExecutor, Row as _};
 use uuid::Uuid;
 
 use super::{Fact, Identity, Log, Recorded};
@@ -36,6 +36,38 @@ impl Log {
     /// If the database does not answer, or positions have a gap: the log is damaged, and nobody must read on.
     pub async fn read_range(&self, after: Position, limit: usize) -> Result<Vec<Recorded>, sqlx::Error> {
         range(&self.pool, after, limit).await
+    }
+
+    /// All that was recorded in `(after, to]`, in order, each with its sealed words.
+    ///
+    /// # Errors
+    /// As [`Self::read_range`]; a `to` that the log does not reach counts as a gap, too.
+    pub async fn read_stretch(
+        &self,
+        after: Position,
+        to: Position,
+    ) -> Result<Vec<(Recorded, Vec<Sealed>)>, sqlx::Error> {
+        let rows =
+            sqlx::query(include_str!("sql/read_range_to.sql")).bind(after.0).bind(to.0).fetch_all(&self.pool).await?;
+        let words = sqlx::query(include_str!("sql/read_words_range.sql"))
+            .bind(after.0)
+            .bind(to.0)
+            .fetch_all(&self.pool)
+            .await?;
+        let events = in_order(&rows, after)?;
+        let last = events.last().map_or(after, |event| event.position);
+        if last != to {
+            return Err(damaged(&format!("position {} is missing", last.next())));
+        }
+        let mut words = words.iter().map(sealed).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
+        let with_words = events.into_iter().map(|event| {
+            // Of words without an event, `verify` tells.
+            while words.next_if(|(at, _)| *at < event.position).is_some() {}
+            let own = std::iter::from_fn(|| words.next_if(|(at, _)| *at == event.position).map(|(_, sealed)| sealed));
+            let own = own.collect();
+            (event, own)
+        });
+        Ok(with_words.collect())
     }
 
     /// Events of one stream with versions after `after`, in order and without a gap: at most `limit`.
@@ -214,6 +246,11 @@ pub(super) async fn range(
 ) -> Result<Vec<Recorded>, sqlx::Error> {
     let rows =
         sqlx::query(include_str!("sql/read_range.sql")).bind(after.0).bind(bounded(limit)).fetch_all(executor).await?;
+    in_order(&rows, after)
+}
+
+/// Events as they follow one another from `after` on.
+fn in_order(rows: &[PgRow], after: Position) -> Result<Vec<Recorded>, sqlx::Error> {
     let events = rows.iter().map(recorded).collect::<Result<Vec<_>, _>>()?;
     let mut expected = after;
     for event in &events {
@@ -244,35 +281,84 @@ fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
+/// The columns of an event, in the order in which every statement that reads events lists them.
+const COLUMNS: [&str; 21] = [
+    "position",
+    "recorded_at",
+    "occurred_at",
+    "owner_id",
+    "id",
+    "stream_id",
+    "command_id",
+    "actor_id",
+    "correlation_id",
+    "causation_id",
+    "version",
+    "segment",
+    "depth",
+    "kind_version",
+    "command_nth",
+    "kind",
+    "body",
+    "command_digest",
+    "words_digest",
+    "leaf",
+    "reduced",
+];
+
+/// An event out of a row that has its columns, other columns before or behind them. Only the first is looked for by name:
+/// for all of them it would take as long as the rest.
 pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
-    let segment: Option<i32> = row.try_get("segment")?;
-    let depth: Option<i32> = row.try_get("depth")?;
-    let fixed = |name: &str| {
-        <[u8; 32]>::try_from(row.try_get::<&[u8], _>(name)?).map_err(|_| damaged(&format!("{name} is not 32 bytes")))
-    };
-    let command_digest: Option<&[u8]> = row.try_get("command_digest")?;
+    let first = row.try_column(COLUMNS[0])?.ordinal();
+    debug_assert!(
+        row.columns()[first..].iter().map(Column::name).take(COLUMNS.len()).eq(COLUMNS),
+        "events are read column by column in their one order"
+    );
+    let mut columns = first..;
+    let mut next = || columns.next().unwrap_or_default();
+    let position = Position(row.try_get(next())?);
+    let recorded_at: DateTime<Utc> = row.try_get(next())?;
+    let occurred_at: DateTime<Utc> = row.try_get(next())?;
+    let owner = OwnerId(row.try_get(next())?);
+    let id = EventId(row.try_get(next())?);
+    let stream = StreamId(row.try_get(next())?);
+    let command = CommandId(row.try_get(next())?);
+    let actor = AccountId(row.try_get(next())?);
+    let correlation: Option<Uuid> = row.try_get(next())?;
+    let causation: Option<Uuid> = row.try_get(next())?;
+    let version = Version(row.try_get(next())?);
+    let segment: Option<i32> = row.try_get(next())?;
+    let depth: Option<i32> = row.try_get(next())?;
+    let kind_version = row.try_get(next())?;
+    let command_nth = row.try_get(next())?;
+    let kind = row.try_get(next())?;
+    let body: Value = row.try_get(next())?;
+    let command_digest: Option<&[u8]> = row.try_get(next())?;
+    let words_digest: Option<Vec<u8>> = row.try_get(next())?;
+    let leaf: &[u8] = row.try_get(next())?;
+    let reduced: Option<i64> = row.try_get(next())?;
     Ok(Recorded {
-        position: Position(row.try_get("position")?),
-        version: Version(row.try_get("version")?),
-        recorded_at: row.try_get::<DateTime<Utc>, _>("recorded_at")?,
-        leaf: fixed("leaf")?,
-        reduced: row.try_get::<Option<i64>, _>("reduced")?.map(Position),
+        position,
+        version,
+        recorded_at,
+        leaf: leaf.try_into().map_err(|_| damaged("leaf is not 32 bytes"))?,
+        reduced: reduced.map(Position),
         fact: Fact {
-            owner: OwnerId(row.try_get("owner_id")?),
-            stream: StreamId(row.try_get("stream_id")?),
-            id: EventId(row.try_get("id")?),
-            command: CommandId(row.try_get("command_id")?),
-            command_nth: row.try_get("command_nth")?,
+            owner,
+            stream,
+            id,
+            command,
+            command_nth,
             command_digest: command_digest.and_then(|digest| digest.try_into().ok()),
-            actor: AccountId(row.try_get("actor_id")?),
-            correlation: row.try_get::<Option<Uuid>, _>("correlation_id")?,
-            causation: row.try_get::<Option<Uuid>, _>("causation_id")?.map(EventId),
-            occurred_at: row.try_get::<DateTime<Utc>, _>("occurred_at")?,
-            kind: row.try_get("kind")?,
-            kind_version: row.try_get("kind_version")?,
+            actor,
+            correlation,
+            causation: causation.map(EventId),
+            occurred_at,
+            kind,
+            kind_version,
             place: segment.zip(depth).map(|(segment, depth)| Place { segment: Segment(segment), depth: Depth(depth) }),
-            body: row.try_get::<Value, _>("body")?,
-            words_digest: row.try_get::<Option<Vec<u8>>, _>("words_digest")?.unwrap_or_default(),
+            body,
+            words_digest: words_digest.unwrap_or_default(),
         },
     })
 }

@@ -1,6 +1,7 @@
 //! Where words are opened on their way out of the log: for whoever may read them, and for folds that need them.
 
 use std::collections::HashMap;
+use std::iter;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,9 +16,10 @@ use crate::projection::{Opener, Said, Unopened};
 use crate::vault::{About, Opening, Vault};
 
 /// Events in one read of a scan.
-const PAGE: usize = 500;
-/// Pages that are opened while the one before them is worked on: reading and opening keep different cores busy.
-const AHEAD: usize = 2;
+const PAGE: i64 = 500;
+/// Pages that are read and opened beside one another, on cores of their own: the database reads one while another is
+/// opened.
+const ABREAST: usize = 3;
 
 /// An event as the log holds it, and what it says: words that could be opened are known.
 #[derive(Debug, Clone)]
@@ -91,40 +93,51 @@ impl Words {
     /// All events after `after`, whoever owns them, page by page up to the head. It ends after an error. No request of
     /// anybody's reaches it.
     pub fn scan(&self, after: Position) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<> {
-        self.scan_to(after, Position(i64::MAX))
-    }
-
-    fn scan_to(
-        &self,
-        after: Position,
-        last: Position,
-    ) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<> {
-        let (reader, opener) = (self.clone(), self.clone());
-        let pages = stream::try_unfold(after, move |after| {
-            let reader = reader.clone();
+        let log = self.log.clone();
+        let stretches = stream::try_unfold((after, after), move |(after, head)| {
+            let log = log.clone();
             async move {
-                let most = usize::try_from(last.0.saturating_sub(after.0)).unwrap_or_default().min(PAGE);
-                let page = if most == 0 { Vec::new() } else { reader.log.read_range(after, most).await? };
-                let end = page.last().map(|event| event.position);
-                Ok::<_, Trouble>(end.map(|end| (page, end)))
+                let head = if after < head { head } else { log.head().await? };
+                Ok(stretch(after, head).map(|stretch| (stretch, (stretch.1, head))))
             }
         });
-        let opened = pages.map_ok(move |page| {
-            let opener = opener.clone();
+        self.clone().open_all(stretches)
+    }
+
+    /// Positions have no gap: where pages lie is known before any is read, and several are at once.
+    fn open_all<S>(self, stretches: S) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<S>
+    where
+        S: Stream<Item = Result<(Position, Position), Trouble>> + Send,
+    {
+        let opened = stretches.map_ok(move |(after, to)| {
+            let words = self.clone();
             async move {
-                let opened = tokio::spawn(async move { opener.open(page).await }).await;
+                let opened = tokio::spawn(async move { words.open_stretch(after, to).await }).await;
                 opened.map_err(|panic| Trouble::Internal(panic.to_string()))?
             }
         });
-        opened.try_buffered(AHEAD)
+        opened.try_buffered(ABREAST)
     }
+
+    /// All of `(after, to]` that did not expire.
+    async fn open_stretch(&self, after: Position, to: Position) -> Result<Vec<Opened>, Trouble> {
+        let mut events = self.log.read_stretch(after, to).await?;
+        events.retain(|(event, _)| event.reduced.is_none());
+        self.open_sealed(events).await
+    }
+}
+
+/// The first page of `(after, last]`.
+fn stretch(after: Position, last: Position) -> Option<(Position, Position)> {
+    (after < last).then(|| (after, last.min(Position(after.0 + PAGE))))
 }
 
 impl Opener for Words {
     fn said(&self, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
         let gathered = async move {
             let mut said = Said { erased: self.behind_erased().await?, ..Said::default() };
-            let mut pages = pin!(self.scan_to(after, last));
+            let stretches = iter::successors(stretch(after, last), |(_, to)| stretch(*to, last));
+            let mut pages = pin!(self.clone().open_all(stream::iter(stretches.map(Ok))));
             while let Some(page) = pages.try_next().await? {
                 for opened in page {
                     if let Some(text) = opened.event.text() {

@@ -194,7 +194,7 @@ impl Transfer {
 
     fn event(&mut self, line: Line) -> Result<(NewEvent, Happened), Trouble> {
         let version = u16::try_from(line.kind_version).unwrap_or_default();
-        let mut event = Event::read(&line.kind, version, line.id, line.place, line.facts)?;
+        let mut event = Event::read(&line.kind, version, line.id, line.place, &line.facts)?;
         let mut gone = Vec::new();
         for part in line.words {
             if let (State::Opened | State::Masked, Some(said)) = (part.state, part.said) {

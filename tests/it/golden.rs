@@ -357,7 +357,7 @@ fn every_golden_file_still_reads() {
         let version = golden["version"].as_u64().and_then(|version| u16::try_from(version).ok()).expect("a version");
         let place = serde_json::from_value(golden["place"].clone()).expect("a place or null");
         let id = EventId::from(MESSAGE);
-        let mut event = Event::read(kind, version, id, place, golden["facts"].clone()).expect("it reads");
+        let mut event = Event::read(kind, version, id, place, &golden["facts"]).expect("it reads");
         for (part, words) in golden["words"].as_object().expect("words by part") {
             let plain = serde_json::to_vec(words).expect("plain JSON");
             event.open(part.parse().expect("a number"), Private::Known(&plain)).expect("its words read");

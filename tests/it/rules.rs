@@ -371,7 +371,7 @@ pub fn calm() -> Circumstances {
 /// What happened as it comes back from the log: through its wire form, words gone.
 pub fn reread(happened: &Happened) -> Happened {
     let Happened { occurred_at, event } = happened;
-    let read = Event::read(event.kind(), event.version(), id_of(event), event.place(), event.facts());
+    let read = Event::read(event.kind(), event.version(), id_of(event), event.place(), &event.facts());
     Happened { occurred_at: *occurred_at, event: read.expect("what is written can be read") }
 }
 

@@ -129,8 +129,7 @@ impl Tree {
         let Some(at) = line.place.filter(|_| line.kind == "message.appended" && line.expired.is_none()) else { return };
         self.messages += 1;
         if self.tips.insert((line.stream, at.segment), at.depth).is_none()
-            && let Ok(Event::MessageAppended(said)) =
-                Event::read(&line.kind, version, line.id, line.place, line.facts.clone())
+            && let Ok(Event::MessageAppended(said)) = Event::read(&line.kind, version, line.id, line.place, &line.facts)
         {
             *self.forks.entry((line.stream, said.fork)).or_default() += 1;
         }

@@ -78,7 +78,7 @@ fn whatever_is_sound_folds() {
             let to = i32::try_from(to).unwrap_or(i32::MAX);
             if nth == 0 { place.segment.0 = to } else { place.depth.0 = to }
         }
-        let event = Event::read(told.event.kind(), 1, EventId(told.id.0), place, facts);
+        let event = Event::read(told.event.kind(), 1, EventId(told.id.0), place, &facts);
         let event = event.ok().filter(|event| {
             let happened = Happened { occurred_at: told.occurred_at, event: event.clone() };
             sound(&states[at], &happened).is_ok()
