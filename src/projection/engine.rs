@@ -91,13 +91,10 @@ impl Engine {
     pub async fn wait(&self, name: &str, wanted: Position, timeout: Duration) -> Result<(), Behind> {
         let Some(running) = self.running(name) else { return Err(Behind { position: Position(0), wanted }) };
         let reached = running.reached(wanted);
-        match tokio::time::timeout(timeout, reached).await {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                let known = *running.known.borrow();
-                Err(Behind { position: if known { *running.progress.borrow() } else { Position(0) }, wanted })
-            }
-        }
+        tokio::time::timeout(timeout, reached).await.map_err(|_| {
+            let known = *running.known.borrow();
+            Behind { position: if known { *running.progress.borrow() } else { Position(0) }, wanted }
+        })
     }
 
     /// Looks again where the projection of this name stands, and lets nobody read from it before: what a fold wrote last went

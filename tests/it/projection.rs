@@ -139,7 +139,10 @@ async fn who_doubts_a_view_reads_it_once_what_a_crash_took_is_folded_again() {
     for _ in 0..5 {
         engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded");
         let crash = "BEGIN; DELETE FROM seen.seen; UPDATE seen.progress SET position = 0; COMMIT";
-        sqlx::raw_sql(crash).execute(&mut database.connect_as_owner().await.expect("a connection")).await.expect("gone");
+        sqlx::raw_sql(crash)
+            .execute(&mut database.connect_as_owner().await.expect("a connection"))
+            .await
+            .expect("gone");
         engine.doubt("seen");
         engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded again");
         assert_eq!(count(&pool, "seen.seen").await, last.0);
