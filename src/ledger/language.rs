@@ -2,8 +2,8 @@
 
 use crate::event::Part;
 
-/// Characters that are looked at: the first ones tell as much as all.
-const CHARACTERS: usize = 160;
+/// Characters that are looked at. Of 905 longer texts, 885 are told the same by them as by all; by 160 of them 840.
+const CHARACTERS: usize = 300;
 /// Letters without which nothing is guessed. One that is not ASCII tells more, and counts as several.
 const LETTERS_MIN: usize = 20;
 const TELLING: usize = 3;
