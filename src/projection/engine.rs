@@ -97,13 +97,16 @@ impl Engine {
         })
     }
 
-    /// Looks again where the projection of this name stands, and lets nobody read from it before: what a fold wrote last went
-    /// with a crash of the database, which folds again what it lost.
-    pub fn doubt(&self, name: &str) {
-        if let Some(running) = self.running(name) {
+    /// Looks whether the projection of this name stands where it is known to: a crash of the database takes what was folded
+    /// last. If it does not, nobody who waits reads from it before that is folded again.
+    pub async fn doubt(&self, name: &str) -> Result<(), sqlx::Error> {
+        let Some(running) = self.running(name) else { return Ok(()) };
+        let known = *running.progress.borrow();
+        if running.projection.standing(&self.pool).await?.position < known {
             running.known.send_replace(false);
             running.look.notify_one();
         }
+        Ok(())
     }
 
     /// Waits until every projection has folded all that the log holds now.
@@ -208,7 +211,7 @@ impl Running {
 
     async fn reached(&self, wanted: Position) {
         let (mut known, mut progress) = (self.known.subscribe(), self.progress.clone());
-        // The sender is held here.
+        // It has a sender here: it does not end.
         let _ = known.wait_for(|known| *known).await;
         while *progress.borrow_and_update() < wanted {
             let moved = timeout(LOOK, progress.changed()).await;
@@ -341,7 +344,6 @@ impl Projector {
         };
         let standing = standing.map_err(|source| self.projection.database(source))?;
         self.publish(standing.position, standing.head);
-        self.known.send_if_modified(|known| !std::mem::replace(known, true));
         #[allow(clippy::cast_precision_loss)] // a gauge
         metrics::gauge!("projection_lag_ms", "projection" => self.name()).set(standing.lag_ms as f64);
         Ok((standing.position, standing.head))
@@ -361,6 +363,7 @@ impl Projector {
                 .set((head.0 - position.0).max(0) as f64);
         }
         self.progress.send_if_modified(|published| std::mem::replace(published, position) != position);
+        self.known.send_if_modified(|known| !std::mem::replace(known, true));
     }
 
     fn recovered(&self) {

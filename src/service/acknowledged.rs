@@ -26,7 +26,9 @@ impl Acknowledged {
         self.to.get_with(account, Arc::default).fetch_max(position.0, Ordering::SeqCst);
     }
 
-    pub(super) fn last(&self, account: AccountId) -> Option<Position> {
-        self.to.get(&account).map(|last| Position(last.load(Ordering::SeqCst)))
+    /// What the next read of `account` must see, which asks for `at_least` itself.
+    pub(super) fn wanted(&self, account: AccountId, at_least: Option<Position>) -> Position {
+        let last = self.to.get(&account).map(|last| Position(last.load(Ordering::SeqCst)));
+        last.max(at_least).unwrap_or_default()
     }
 }

@@ -57,14 +57,13 @@ impl Service {
     /// # Errors
     /// If the view is further behind than two seconds make up for; the error says how far.
     pub async fn caught_up(&self, actor: Actor, view: &str, at_least: Option<Position>) -> Result<(), Trouble> {
-        let acknowledged = self.acknowledged.last(actor.account);
-        let wanted = at_least.into_iter().chain(acknowledged).max().unwrap_or_default();
+        let wanted = self.acknowledged.wanted(actor.account, at_least);
         Ok(self.engine.wait(view, wanted, WAIT_MAX).await?)
     }
 
     /// As [`Self::caught_up`], once it was looked where `view` stands: for who did not see there what must be there.
     pub async fn caught_up_again(&self, actor: Actor, view: &str, at_least: Option<Position>) -> Result<(), Trouble> {
-        self.engine.doubt(view);
+        self.engine.doubt(view).await?;
         self.caught_up(actor, view, at_least).await
     }
 

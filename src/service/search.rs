@@ -161,8 +161,7 @@ impl Service {
 
     /// How much can be found, once what was last acknowledged to the actor can be, or it took too long.
     async fn indexed(&self, actor: Actor, at_least: Option<Position>) -> Indexed {
-        let acknowledged = self.acknowledged.last(actor.account);
-        let wanted = at_least.into_iter().chain(acknowledged).max().unwrap_or_default();
+        let wanted = self.acknowledged.wanted(actor.account, at_least);
         // Behind is an answer: it is told with what there is.
         let _ = self.engine.wait(VIEW, wanted, WAIT_MAX).await;
         let position = self.engine.progress(VIEW).map(|progress| *progress.borrow()).unwrap_or_default();

@@ -143,7 +143,7 @@ async fn who_doubts_a_view_reads_it_once_what_a_crash_took_is_folded_again() {
             .execute(&mut database.connect_as_owner().await.expect("a connection"))
             .await
             .expect("gone");
-        engine.doubt("seen");
+        engine.doubt("seen").await.expect("an answer");
         engine.wait("seen", last, Duration::from_secs(5)).await.expect("folded again");
         assert_eq!(count(&pool, "seen.seen").await, last.0);
     }
