@@ -1,6 +1,6 @@
 //! What the lane answers: versions expected and met or not, and neighbours that do not feel each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use convoledger::event::{OwnerId, Position, StreamId, Version};
@@ -155,6 +155,37 @@ async fn what_one_command_gets_wrong_its_neighbours_in_the_batch_do_not_feel() {
     positions.sort_unstable();
     let head = holds(&log).await;
     assert_eq!(positions, (1..=head.0).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn who_comes_while_a_call_is_under_way_shares_the_next_and_a_second_flies_when_it_is_full_enough() {
+    let database = fresh().await;
+    let log = open(&database).await;
+    let mut holder = database.connect_as_owner().await.expect("a connection");
+    let queued = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let min = u128::try_from(Limits::default().flight_events_min).expect("small");
+    for (round, (callers, calls)) in (1..).zip([(min - 1, 1), (min, 2)]) {
+        holder.execute(LOCK).await.expect("the lane's lock");
+        let say = |number: u128| {
+            let (log, append) = (log.clone(), to([target(stream(round * 1_000 + number), Expected::None, 1)]));
+            tokio::spawn(async move { log.append(append).await })
+        };
+        let first = say(0);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let others: Vec<_> = (1..=callers).map(say).collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let waiting: i64 = sqlx::query_scalar(queued).fetch_one(&mut holder).await.expect("a count");
+        holder.execute(UNLOCK).await.expect("the lane's lock");
+        assert_eq!(waiting, calls, "calls wait for the lane when {callers} come behind the first");
+
+        first.await.expect("no panic").expect("an answer");
+        let times = join_all(others).await.into_iter().map(|answer| match answer.expect("no panic") {
+            Ok(Answer::Appended(done)) => done.recorded_at,
+            answer => panic!("{answer:?}"),
+        });
+        assert_eq!(times.collect::<HashSet<_>>().len(), 1, "one call took all of them");
+    }
 }
 
 #[tokio::test]
