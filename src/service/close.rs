@@ -23,17 +23,14 @@ impl Service {
     /// pools can be closed afterwards.
     pub async fn close(self) {
         self.log.close().await;
-        let mut last = None;
         if let Some(Parts { progress, engine, .. }) = Arc::into_inner(self.0) {
             if let Some(progress) = Arc::into_inner(progress) {
                 progress.stop().await;
             }
-            last = Arc::into_inner(engine);
+            if let Some(engine) = Arc::into_inner(engine) {
+                return engine.stop().await;
+            }
         }
-        if let Some(engine) = last {
-            engine.stop().await;
-        } else {
-            tracing::warn!("requests are still under way; they end with the process");
-        }
+        tracing::warn!("requests are still under way; they end with the process");
     }
 }

@@ -131,6 +131,7 @@ impl Service {
             let errand = Errand { service, actor, conversation, plan, command, digest, expected, key };
             errand.run().await
         };
+        // In a box, for it is large, and spawning moves it from place to place.
         let carried = tokio::spawn(Box::pin(within(CARRIED_WITHIN, errand)));
         let outcome = carried.await.map_err(|panic| Trouble::Internal(panic.to_string()))??;
         if let Outcome::Done(done) | Outcome::AlreadyDone(done) = &outcome {

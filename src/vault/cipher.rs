@@ -47,7 +47,7 @@ pub(super) fn associated(context: &str, fields: &[&[u8]]) -> Vec<u8> {
 /// leave a copy of what was in the clear.
 pub(super) fn encrypt(key: &[u8; 32], nonce: &[u8; NONCE_LEN], associated: &[u8], buffer: &mut Vec<u8>) {
     debug_assert!(buffer.capacity() >= buffer.len() + TAG_LEN, "room for the tag");
-    let (key, nonce) = bound(&key_of_nonce(key, nonce), nonce);
+    let (key, nonce) = for_ring(&key_of_nonce(key, nonce), nonce);
     key.seal_in_place_append_tag(nonce, Aad::from(associated), buffer)
         .expect("nothing held in memory reaches the cipher's 256 GiB");
 }
@@ -69,7 +69,7 @@ pub(super) fn decrypt_by(
     associated: &[u8],
     buffer: &mut Vec<u8>,
 ) -> Result<(), Forged> {
-    let (key, nonce) = bound(key, nonce);
+    let (key, nonce) = for_ring(key, nonce);
     let opened = key.open_in_place(nonce, Aad::from(associated), buffer).map_err(|_| Forged)?.len();
     buffer.truncate(opened);
     Ok(())
@@ -84,7 +84,7 @@ pub(super) fn key_of_nonce(key: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> Key {
 }
 
 /// The key of a nonce as ring takes it, and what is left of the nonce.
-fn bound(key_of_nonce: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
+fn for_ring(key_of_nonce: &[u8; 32], nonce: &[u8; NONCE_LEN]) -> (LessSafeKey, Nonce) {
     let mut rest = [0; 12];
     rest[4..].copy_from_slice(&nonce[16..]);
     let key = UnboundKey::new(&CHACHA20_POLY1305, key_of_nonce).expect("a key has 32 bytes");
