@@ -36,6 +36,16 @@ CREATE TABLE unswept (
 CREATE INDEX event_forgetting ON event (position) WHERE kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
     'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied');
 
+-- The newest event that took words away; 0 before any did. What was opened by then may be shown as long as it stands there.
+-- The kinds are told as the index tells them.
+CREATE VIEW erased AS SELECT coalesce((
+    SELECT e.position FROM event AS e
+    WHERE e.kind IN ('account.forget_requested', 'account.forget_cancelled', 'account.forget_started', 'account.forgotten',
+            'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied')
+      AND e.kind IN ('account.forget_started', 'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied')
+    ORDER BY e.position DESC LIMIT 1
+), 0) AS position;
+
 -- Words go only where the log says so, and never while their owner is held: this alone deletes them, as a role of its own.
 -- The event at `because` says whose, or which; `after` is where the last call ended, for a person's words go piece by piece.
 -- Answers where it ended, or null when nothing is left.

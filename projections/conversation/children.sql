@@ -1,10 +1,7 @@
 -- The messages below each message as of $5, eldest first; below segment 0 are the roots, whose depth says how much lies
 -- above them in other conversations. The first child of a message continues its
 -- segment, each later one begins a segment that forks off there.
-SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id,
-    e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, e.command_digest,
-    e.words_digest, e.leaf, e.reduced, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
-    w.ciphertext
+SELECT (SELECT x.position FROM public.erased AS x) AS erased, e.position, m.hidden, m.rating, m.comment_at
 FROM unnest($2::uuid[], $3::int[], $4::int[]) AS above (conversation_id, segment, depth)
 CROSS JOIN LATERAL (
     SELECT greatest(above.segment, 1) AS segment
@@ -26,5 +23,4 @@ LEFT JOIN LATERAL (
       AND m.position <= $5
     ORDER BY m.position DESC LIMIT 1
 ) AS m ON true
-LEFT JOIN LATERAL (SELECT w.* FROM words AS w WHERE w.position = e.position AND w.part = 0 LIMIT 1) AS w ON true
 ORDER BY e.position

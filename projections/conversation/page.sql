@@ -1,7 +1,7 @@
--- The messages of a branch as of $8 between two depths, root first, with their facts and sealed content: $4 and $5 are the
--- depths that the page lies between, $6 how many from the near end, $7 how many from the far end; null where there is no
--- bound. A branch is a short list of ranges, so a page of it is a few index ranges, wherever it lies. No row: no such
--- branch; a row without an id: an empty page. The moment goes through a table of one row, lest a plan be made for each.
+-- Where the messages of a branch lie in the log, as of $8, between two depths, root first: $4 and $5 are the depths that the
+-- page lies between, $6 how many from the near end, $7 how many from the far end; null where there is no bound. A branch is a
+-- short list of ranges, so a page of it is a few index ranges, wherever it lies. No row: no such branch; a row without a
+-- position: an empty page. The moment goes through a table of one row, lest a plan be made for each.
 WITH RECURSIVE given AS MATERIALIZED (
     SELECT $8::bigint AS at
 ),
@@ -27,13 +27,11 @@ lineage AS (
     FROM lineage AS l
     CROSS JOIN LATERAL conversation.above($1, l.conversation_id, l.segment) AS up
 )
-SELECT p.total, p.low, p.high, said.*
+SELECT (SELECT x.position FROM public.erased AS x) AS erased, p.total, p.low, p.high, said.position, said.hidden, said.rating,
+    said.comment_at
 FROM page AS p
 LEFT JOIN LATERAL (
-    SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id,
-        e.correlation_id, e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body,
-        e.command_digest, e.words_digest, e.leaf, e.reduced, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
-        w.ciphertext
+    SELECT e.position, e.depth, m.hidden, m.rating, m.comment_at
     FROM lineage AS l
     CROSS JOIN LATERAL (
         SELECT e.* FROM fold.event AS e
@@ -48,8 +46,5 @@ LEFT JOIN LATERAL (
           AND m.position <= (SELECT g.at FROM given AS g)
         ORDER BY m.position DESC LIMIT 1
     ) AS m ON true
-    LEFT JOIN LATERAL (
-        SELECT w.* FROM words AS w WHERE w.position = e.position AND w.part = 0 LIMIT 1
-    ) AS w ON true
 ) AS said ON true
 ORDER BY said.depth

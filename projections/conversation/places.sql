@@ -1,8 +1,5 @@
 -- Messages by where they stand, as they were at $5, as far as the projection has come.
-SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id,
-    e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, e.command_digest,
-    e.words_digest, e.leaf, e.reduced, m.hidden, m.rating, m.comment_at, w.part, w.subject_id, w.generation, w.nonce,
-    w.ciphertext
+SELECT (SELECT x.position FROM public.erased AS x) AS erased, e.position, m.hidden, m.rating, m.comment_at
 FROM unnest($2::uuid[], $3::int[], $4::int[]) AS asked (conversation_id, segment, depth)
 CROSS JOIN LATERAL (
     SELECT e.* FROM fold.event AS e
@@ -16,4 +13,3 @@ LEFT JOIN LATERAL (
       AND m.position <= $5
     ORDER BY m.position DESC LIMIT 1
 ) AS m ON true
-LEFT JOIN LATERAL (SELECT w.* FROM words AS w WHERE w.position = e.position AND w.part = 0 LIMIT 1) AS w ON true

@@ -200,6 +200,9 @@ impl Service {
             if let Err(error) = self.forget_due().await {
                 tracing::warn!("whoever is due is not forgotten yet: {error}; it is tried again in half a minute");
             }
+            // Whatever is not to be in memory any longer goes though nobody asks for anything.
+            self.recent.sweep();
+            self.vault.sweep().await;
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -253,6 +256,7 @@ impl Service {
                 .await?;
         }
         self.vault.forget_cached(account.into()).await;
+        self.recent.forget_all();
         match self.forgetting(account).await? {
             Forgetting::Started | Forgetting::Done => Ok(()),
             Forgetting::No | Forgetting::Requested { .. } => Err(Refusal::NotDue.into()),

@@ -20,6 +20,7 @@ mod pseudonym;
 pub mod publish;
 mod read;
 mod receipt;
+mod recent;
 mod renewal;
 mod replay;
 mod retention;
@@ -102,6 +103,7 @@ pub struct Parts {
     log: Log,
     vault: Vault,
     words: Words,
+    recent: recent::Recent,
     accounts: Accounts,
     engine: Arc<Engine>,
     progress: Arc<progress::Watcher>,
@@ -149,6 +151,7 @@ impl Service {
             accounts: Accounts::new(pool.clone()),
             pool,
             words: Words::new(log.clone(), vault.clone()),
+            recent: recent::Recent::new(),
             log,
             vault,
             progress: Arc::new(progress::Watcher::start(Arc::clone(&engine))),

@@ -28,6 +28,8 @@ pub struct Opened {
     pub event: Event,
     /// Whether what it says is gone; what was said beside it (part 1 and on) may have gone on its own.
     pub forgotten: bool,
+    /// Bytes of what was opened of it.
+    pub length: usize,
 }
 
 /// The log and the keys to it. Cheap to clone.
@@ -189,17 +191,19 @@ fn opened(ledger: LedgerId, openings: &Openings, recorded: Recorded, sealed: &[S
     let mut event = recorded.event()?;
     let (kind, kind_version) =
         (recorded.fact.kind.as_str(), u16::try_from(recorded.fact.kind_version).unwrap_or_default());
-    let mut forgotten = false;
+    let (mut forgotten, mut length) = (false, 0);
     for (part, _) in crate::log::digest::words_parts(&recorded.fact.words_digest) {
         let about = About { ledger, owner: recorded.fact.owner, event: recorded.fact.id, kind, kind_version, part };
         let sealed = sealed.iter().find(|sealed| sealed.part == part);
         let opening = sealed.and_then(|sealed| Some((sealed, openings.get(&(recorded.position, part))?)));
         if let Some((sealed, opening)) = opening {
-            event.open(part, Private::Known(&opening.open(&about, sealed)?))?;
+            let plain = opening.open(&about, sealed)?;
+            length += plain.len();
+            event.open(part, Private::Known(&plain))?;
         } else {
             forgotten |= part == 0;
             event.open(part, Private::Forgotten)?;
         }
     }
-    Ok(Opened { recorded, event, forgotten })
+    Ok(Opened { recorded, event, forgotten, length })
 }

@@ -2,6 +2,7 @@
 //! position (`at`), which is [`Position::LATEST`] for how things are now.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -15,11 +16,11 @@ use crate::log::Recorded;
 use crate::view::audit::{self, EntryFilter, EntryRow};
 use crate::view::branch::{self, BranchRow};
 use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
-use crate::view::event::{self as events, EventFilter, EventRow};
+use crate::view::event::{self as events, EventFilter, EventRow, Extent};
 use crate::view::message::{self, MessageRow};
 use crate::view::snapshot::{self, SnapshotRow};
 use crate::view::usage::{self, Costs, Dimension, Span};
-use crate::view::{Page, Slice};
+use crate::view::{Page, Seen, Slice};
 
 /// The projections that reads are from; events are read from the log itself.
 pub const CONVERSATION: &str = "conversation";
@@ -33,8 +34,10 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(2);
 /// A message and what it says.
 #[derive(Debug, Clone)]
 pub struct Message {
-    pub opened: Opened,
+    /// Of what it says, the content: what else its provider said is read with the event.
+    pub opened: Arc<Opened>,
     pub place: Place,
+    /// The message above it; none above a root. In segment 0 it is the one below which its conversation goes on from another.
     pub parent: Option<Place>,
     pub hidden: bool,
     pub rating: Option<crate::event::Rating>,
@@ -133,12 +136,14 @@ impl Service {
         let Some(page) = message::page(&self.pool, actor.owner(), conversation, branch, slice, at).await? else {
             return Ok(None);
         };
-        let Page { rows, has_next, has_previous, total } = page;
-        Ok(Some(Page { rows: self.said(rows).await?, has_next, has_previous, total }))
+        let Page { rows, has_next, has_previous, total } = page.rows;
+        let rows = self.said(actor.owner(), Seen { erased: page.erased, rows }).await?;
+        Ok(Some(Page { rows, has_next, has_previous, total }))
     }
 
     pub async fn messages(&self, actor: Actor, ids: &[MessageId], at: Position) -> Result<Vec<Message>, Trouble> {
-        self.said(message::by_ids(&self.pool, actor.owner(), ids, at).await?).await
+        let rows = message::by_ids(&self.pool, actor.owner(), ids, at).await?;
+        self.said(actor.owner(), rows).await
     }
 
     pub async fn messages_at(
@@ -147,7 +152,8 @@ impl Service {
         places: &[(ConversationId, Place)],
         at: Position,
     ) -> Result<Vec<Message>, Trouble> {
-        self.said(message::by_places(&self.pool, actor.owner(), places, at).await?).await
+        let rows = message::by_places(&self.pool, actor.owner(), places, at).await?;
+        self.said(actor.owner(), rows).await
     }
 
     /// What stands below each of these, eldest first; below none stand the roots.
@@ -158,11 +164,11 @@ impl Service {
         at: Position,
     ) -> Result<HashMap<(ConversationId, Option<Place>), Vec<Message>>, Trouble> {
         let below = message::children(&self.pool, actor.owner(), parents, at).await?;
-        let mut opened: HashMap<_, Vec<_>> = below.keys().map(|parent| (*parent, Vec::new())).collect();
-        for message in self.said(below.into_values().flatten().collect()).await? {
-            opened.entry((message.conversation(), message.parent)).or_default().push(message);
+        let mut children: HashMap<_, Vec<_>> = parents.iter().map(|parent| (*parent, Vec::new())).collect();
+        for message in self.said(actor.owner(), below).await? {
+            children.entry((message.conversation(), message.parent)).or_default().push(message);
         }
-        Ok(opened)
+        Ok(children)
     }
 
     /// Which conversation a message is of. It is asked of the log, so that a message just appended is found.
@@ -234,9 +240,9 @@ impl Service {
         filter: &EventFilter,
         after: Position,
         limit: u32,
-    ) -> Result<Vec<Opened>, Trouble> {
-        let rows = events::list(&self.pool, actor.owner(), filter, after, limit).await?;
-        self.open_rows(rows).await
+    ) -> Result<Vec<Arc<Opened>>, Trouble> {
+        let Seen { erased, rows } = events::list(&self.pool, actor.owner(), filter, after, limit).await?;
+        self.recall(actor.owner(), &rows, Extent::Whole, erased).await
     }
 
     pub async fn count_events(&self, actor: Actor, filter: &EventFilter) -> Result<u64, Trouble> {
@@ -248,8 +254,9 @@ impl Service {
     }
 
     /// The events at these positions: what titles, tags, names and comments are read from.
-    pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Opened>, Trouble> {
-        self.open_rows(events::by_positions(&self.pool, actor.owner(), at).await?).await
+    pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Arc<Opened>>, Trouble> {
+        let erased = self.log.erased().await?;
+        self.recall(actor.owner(), at, Extent::Whole, erased).await
     }
 
     /// What a conversation went through after `version`: what a stale caller missed.
@@ -284,31 +291,29 @@ impl Service {
         Ok(key.map(|key| words.iter().map(|word| key.token(word)).collect()).unwrap_or_default())
     }
 
-    async fn said(&self, rows: Vec<MessageRow>) -> Result<Vec<Message>, Trouble> {
-        let mut thoughts = Vec::with_capacity(rows.len());
-        let mut sealed = Vec::with_capacity(rows.len());
-        for row in rows {
-            thoughts.push((row.place, row.parent, row.hidden, row.rating, row.comment_at));
-            sealed.push((row.event.recorded, row.event.words));
-        }
-        let opened = self.grafted(self.words.open_sealed(sealed).await?).await?;
-        let messages = opened.into_iter().zip(thoughts);
-        Ok(messages
-            .map(|(opened, (place, parent, hidden, rating, comment_at))| Message {
-                opened,
-                place,
-                parent,
-                hidden,
-                rating,
-                comment_at,
-            })
-            .collect())
+    async fn said(&self, owner: OwnerId, found: Seen<Vec<MessageRow>>) -> Result<Vec<Message>, Trouble> {
+        let Seen { erased, rows } = found;
+        let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
+        let opened = self.recall(owner, &positions, Extent::Content, erased).await?;
+        let opened = self.grafted(opened).await?;
+        let mut rows = rows.into_iter();
+        let message = |opened: Arc<Opened>| {
+            let fact = &opened.recorded.fact;
+            let place = fact.place.ok_or_else(|| Trouble::Internal(format!("message {} stands nowhere", fact.id)))?;
+            let parent = message::parent(fact, place);
+            // What expired meanwhile was left out.
+            let row = rows.find(|row| row.position == opened.recorded.position);
+            let row = row.ok_or_else(|| Trouble::Internal("a message that was not asked for".to_owned()))?;
+            let MessageRow { hidden, rating, comment_at, .. } = row;
+            Ok(Message { opened, place, parent, hidden, rating, comment_at })
+        };
+        opened.into_iter().map(message).collect()
     }
 
     /// Gives grafted messages the words of their origins, which they have none beside.
-    async fn grafted(&self, mut messages: Vec<Opened>) -> Result<Vec<Opened>, Trouble> {
+    async fn grafted(&self, mut messages: Vec<Arc<Opened>>) -> Result<Vec<Arc<Opened>>, Trouble> {
         let mut origins: HashMap<OwnerId, Vec<EventId>> = HashMap::new();
-        for (owner, origin) in messages.iter().filter_map(origin) {
+        for (owner, origin) in messages.iter().filter_map(|message| origin(message)) {
             origins.entry(owner).or_default().push(origin);
         }
         let mut said = HashMap::new();
@@ -325,6 +330,7 @@ impl Service {
                 }
                 _ => (Private::Forgotten, Private::Forgotten, true),
             };
+            let message = Arc::make_mut(message);
             if let Event::MessageAppended(grafted) = &mut message.event {
                 (grafted.parts, grafted.verbatim) = (parts, verbatim);
             }

@@ -1,6 +1,7 @@
 //! Replaying: a conversation as it happened, at its own pace or as fast as it is read, and then as it goes on.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -52,7 +53,11 @@ pub struct Replay {
 impl Service {
     /// The events of a conversation in order, without a hole or a repeat. It ends behind the last one, or never when it
     /// follows; and after an error.
-    pub fn replay(&self, actor: Actor, replay: Replay) -> impl Stream<Item = Result<Opened, Trouble>> + Send + use<> {
+    pub fn replay(
+        &self,
+        actor: Actor,
+        replay: Replay,
+    ) -> impl Stream<Item = Result<Arc<Opened>, Trouble>> + Send + use<> {
         let service = self.clone();
         let playing = Playing { service, actor, replay, ready: VecDeque::new(), shown: None, then: Then::Read };
         stream::unfold(playing, |mut playing| async move {
@@ -68,7 +73,7 @@ struct Playing {
     /// `after` moves with what is read.
     replay: Replay,
     /// Read and opened, the next one first.
-    ready: VecDeque<Opened>,
+    ready: VecDeque<Arc<Opened>>,
     /// When what was shown last happened, and when it was shown.
     shown: Option<(DateTime<Utc>, Instant)>,
     then: Then,
@@ -79,12 +84,12 @@ enum Then {
     Read,
     /// All up to this position was read.
     GoOn(Position),
-    Live(BoxStream<'static, Result<Opened, Trouble>>),
+    Live(BoxStream<'static, Result<Arc<Opened>, Trouble>>),
     End,
 }
 
 impl Playing {
-    async fn next(&mut self) -> Option<Result<Opened, Trouble>> {
+    async fn next(&mut self) -> Option<Result<Arc<Opened>, Trouble>> {
         loop {
             if let Some(opened) = self.ready.pop_front() {
                 self.pause(opened.recorded.fact.occurred_at).await;

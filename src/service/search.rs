@@ -1,6 +1,7 @@
 //! Searching what was said: the view finds, the words of what it found are opened here, and what is forgotten is not shown.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::read::{CONVERSATION, WAIT_MAX};
 use super::{Actor, Opened, Service, Trouble};
@@ -59,7 +60,7 @@ pub struct Indexed {
 #[derive(Debug, Clone)]
 pub struct Hit {
     /// The event that says it.
-    pub opened: Opened,
+    pub opened: Arc<Opened>,
     pub conversation: ConversationId,
     pub found: Found,
     pub key: Key,
@@ -210,7 +211,7 @@ impl Service {
         let opened = self.events_at(actor, &said_at).await?;
         let opened: HashMap<_, _> = opened.into_iter().map(|opened| (opened.recorded.position, opened)).collect();
         let hit = |(row, query, widened): (HitRow, &Spelled, bool)| {
-            let opened = opened.get(&row.position)?.clone();
+            let opened = Arc::clone(opened.get(&row.position)?);
             let text = said(&opened.event, row.found)?;
             Some(Hit {
                 abandoned: place(&row).is_some_and(|place| abandoned.contains(&place)),

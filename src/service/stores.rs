@@ -82,6 +82,10 @@ pub const STORES: &[Store] = &[
     store(File("exports"), Removes),
     store(File("receipts"), Keeps("the receipt itself: ids, counts and digests")),
     store(Memory("vault/cache.rs"), Passes("keys are let go of here at once, and on other servers within a minute")),
+    store(
+        Memory("service/recent.rs"),
+        Passes("words, within two minutes of being read; what has gone is shown to nobody meanwhile"),
+    ),
     store(Memory("service/state.rs"), Passes("facts of conversations, ten minutes after their last use")),
     store(Memory("service/snapshot.rs"), Passes("a policy, within ten seconds")),
     store(Memory("service/masking.rs"), Passes("names that an account listed, within ten seconds")),

@@ -1,5 +1,6 @@
 //! Watching: an actor's events from a position on, first those that were, then those that come.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
@@ -36,7 +37,7 @@ impl Service {
         actor: Actor,
         after: Position,
         watched: Watched,
-    ) -> impl Stream<Item = Result<Opened, Trouble>> + Send + 'static {
+    ) -> impl Stream<Item = Result<Arc<Opened>, Trouble>> + Send + 'static {
         let live = self.log.follow(actor.owner(), after);
         let state = Watching { service: self.clone(), live, watched, ready: Vec::new(), failed: false };
         stream::unfold(state, |mut watching| async move {
@@ -56,14 +57,14 @@ struct Watching {
 }
 
 impl Watching {
-    async fn next(&mut self) -> Option<Result<Opened, Trouble>> {
+    async fn next(&mut self) -> Option<Result<Arc<Opened>, Trouble>> {
         while self.ready.is_empty() && !self.failed {
             if let Err(trouble) = self.read().await {
                 self.failed = true;
                 return Some(Err(trouble));
             }
         }
-        self.ready.pop().map(Ok)
+        self.ready.pop().map(|opened| Ok(Arc::new(opened)))
     }
 
     async fn read(&mut self) -> Result<(), Trouble> {

@@ -45,7 +45,12 @@ impl KeyCache {
     }
 
     pub(super) fn fence(&self) -> Fence {
-        Fence(self.forgotten.load(Ordering::SeqCst))
+        Fence(self.forgotten())
+    }
+
+    /// How often keys were let go of.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
     }
 
     /// Keeps a key that was read behind `fence`.
@@ -54,7 +59,7 @@ impl KeyCache {
         self.keys.insert((subject, generation), Arc::clone(key)).await;
         // Looked at after the insert, not before: a key that was read before its subject was forgotten and kept
         // afterwards would else stay. Whoever forgets now comes after the insert, and removes it.
-        if self.forgotten.load(Ordering::SeqCst) != fence.0 {
+        if self.forgotten() != fence.0 {
             self.keys.invalidate(&(subject, generation)).await;
         }
     }
@@ -70,7 +75,7 @@ impl KeyCache {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.newest.invalidate_all();
         self.keys.invalidate_all();
-        self.keys.run_pending_tasks().await;
+        self.sweep().await;
     }
 
     /// Lets go of all keys of the subject.
@@ -82,7 +87,12 @@ impl KeyCache {
                 self.keys.invalidate(id.as_ref()).await;
             }
         }
-        // Removed entries are dropped, and so wiped, by the cache's chores: now rather than with some later use.
+        self.sweep().await;
+    }
+
+    /// Removed entries, and those whose time is over, are dropped, and so wiped, by the cache's chores: now rather than with
+    /// some later use.
+    pub(super) async fn sweep(&self) {
         self.keys.run_pending_tasks().await;
     }
 }

@@ -272,6 +272,12 @@ impl Vault {
         self.cache.forget(subject).await;
     }
 
+    /// How often keys were let go of in this process: what was opened by one before may be forgotten since.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.cache.forgotten()
+    }
+
     /// The keys that checkpoints are signed with, and the memory of what was signed.
     pub const fn signing(&self) -> &Signing {
         &self.signing
@@ -280,6 +286,11 @@ impl Vault {
     /// Lets go of all keys in memory: those that are still there are read again.
     pub async fn forget_all_cached(&self) {
         self.cache.forget_all().await;
+    }
+
+    /// Wipes keys whose time in memory is over: now rather than with some later use.
+    pub async fn sweep(&self) {
+        self.cache.sweep().await;
     }
 
     /// All keys that a subject ever had, also those that were destroyed.

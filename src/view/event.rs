@@ -4,6 +4,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use super::Seen;
 use crate::event::{EventId, OwnerId, Position, Sealed, StreamId};
 use crate::log::Recorded;
 use crate::log::read::{recorded, sealed};
@@ -26,14 +27,22 @@ pub struct EventFilter {
     pub last: Option<Position>,
 }
 
-/// Events of an owner after `after`, in order: the first `limit`.
+/// How much of what an event says is read: words come in parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The first part: of a message, its content, and not what else its provider said.
+    Content,
+    Whole,
+}
+
+/// Where the events of an owner after `after` lie, in order: the first `limit`.
 pub async fn list(
     pool: &PgPool,
     owner: OwnerId,
     filter: &EventFilter,
     after: Position,
     limit: u32,
-) -> Result<Vec<EventRow>, sqlx::Error> {
+) -> Result<Seen<Vec<Position>>, sqlx::Error> {
     let statement = match filter.stream {
         Some(_) => include_str!("sql/events_of_stream.sql"),
         None => include_str!("sql/events_of_owner.sql"),
@@ -43,7 +52,9 @@ pub async fn list(
     if let Some(stream) = filter.stream {
         query = query.bind(stream.0);
     }
-    gather(&query.fetch_all(pool).await?)
+    let row = query.fetch_one(pool).await?;
+    let positions: Vec<i64> = row.try_get("positions")?;
+    Seen::of(std::slice::from_ref(&row), positions.into_iter().map(Position).collect())
 }
 
 /// The newest events of a stream of an owner's, the newest first: at most `limit`.
@@ -79,15 +90,20 @@ pub async fn by_ids(pool: &PgPool, owner: OwnerId, ids: &[EventId]) -> Result<Ve
     gather(&query.fetch_all(pool).await?)
 }
 
-/// The events of an owner at these positions, in order: what titles, tags, names and comments are read from.
-pub async fn by_positions(pool: &PgPool, owner: OwnerId, at: &[Position]) -> Result<Vec<EventRow>, sqlx::Error> {
+/// The events of an owner at these positions, in order.
+pub async fn by_positions(
+    pool: &PgPool,
+    owner: OwnerId,
+    at: &[Position],
+    extent: Extent,
+) -> Result<Vec<EventRow>, sqlx::Error> {
     let at: Vec<i64> = at.iter().map(|position| position.0).collect();
-    let query = sqlx::query(include_str!("sql/events_at.sql")).bind(owner.0).bind(at);
+    let query = sqlx::query(include_str!("sql/events_at.sql")).bind(owner.0).bind(at).bind(extent == Extent::Whole);
     gather(&query.fetch_all(pool).await?)
 }
 
 /// Makes events of rows that come one a part, a part behind the other.
-pub(super) fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
+fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
     let mut events: Vec<EventRow> = Vec::with_capacity(rows.len());
     for row in rows {
         let position = Position(row.try_get("position")?);

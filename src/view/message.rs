@@ -1,37 +1,22 @@
-//! Messages: pages of a branch, single ones, and what stands beside and below one.
-
-use std::collections::HashMap;
+//! Messages: pages of a branch, single ones, and what stands beside and below one. A message stands in the log with all that it
+//! says, and is read there.
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
-use super::event::{EventRow, gather};
-use super::{Cut, Page, Slice, unexpected};
+use super::{Cut, Page, Seen, Slice, unexpected};
 use crate::event::{BranchNumber, ConversationId, Depth, MessageId, OwnerId, Place, Position, Rating, Segment};
+use crate::log::Fact;
 
-/// A message: the event that appended it, and what was thought of it by the moment that is read.
+/// A message: where the event that appended it lies, and what was thought of it by the moment that is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRow {
-    /// Of its words, the content alone: what else a provider said is read with the event ([`super::event`]).
-    pub event: EventRow,
-    pub place: Place,
-    /// The message above it; none above a root. In segment 0 it is the one below which its conversation goes on from another.
-    pub parent: Option<Place>,
+    pub position: Position,
     pub hidden: bool,
     pub rating: Option<Rating>,
     /// The event that holds the comment of the rating.
     pub comment_at: Option<Position>,
-}
-
-impl MessageRow {
-    pub fn id(&self) -> MessageId {
-        self.event.recorded.fact.id.into()
-    }
-
-    pub fn conversation(&self) -> ConversationId {
-        self.event.recorded.fact.stream.into()
-    }
 }
 
 /// A page of a branch as it was at `at`, root first; keys are depths. None when there was no such branch.
@@ -42,7 +27,7 @@ pub async fn page(
     branch: BranchNumber,
     slice: &Slice<Depth>,
     at: Position,
-) -> Result<Option<Page<MessageRow>>, sqlx::Error> {
+) -> Result<Option<Seen<Page<MessageRow>>>, sqlx::Error> {
     let many = |count: u32| i32::try_from(count).unwrap_or(i32::MAX >> 1);
     let (first, last) = match slice.cut {
         Cut::First(count) => (Some(many(count)), None),
@@ -62,13 +47,14 @@ pub async fn page(
     let Some(any) = rows.first() else { return Ok(None) };
     let total: i32 = any.try_get("total")?;
     let (low, high): (i32, Option<i32>) = (any.try_get("low")?, any.try_get("high")?);
-    let empty = any.try_get::<Option<Uuid>, _>("id")?.is_none();
-    Ok(Some(Page {
+    let empty = any.try_get::<Option<i64>, _>("position")?.is_none();
+    let page = Page {
         rows: if empty { Vec::new() } else { messages(&rows)? },
         has_next: high.is_some_and(|high| high < total),
         has_previous: total > 0 && low > 1,
         total: Some(u64::try_from(total).unwrap_or_default()),
-    }))
+    };
+    Seen::of(&rows, page).map(Some)
 }
 
 /// The messages of an owner that have these ids, as they were at `at`, in no order.
@@ -77,11 +63,12 @@ pub async fn by_ids(
     owner: OwnerId,
     ids: &[MessageId],
     at: Position,
-) -> Result<Vec<MessageRow>, sqlx::Error> {
+) -> Result<Seen<Vec<MessageRow>>, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let query =
         sqlx::query(include_str!("../../projections/conversation/messages.sql")).bind(owner.0).bind(ids).bind(at.0);
-    messages(&query.fetch_all(pool).await?)
+    let rows = query.fetch_all(pool).await?;
+    Seen::of(&rows, messages(&rows)?)
 }
 
 /// The messages that stood at these places at `at`, in no order.
@@ -90,26 +77,33 @@ pub async fn by_places(
     owner: OwnerId,
     places: &[(ConversationId, Place)],
     at: Position,
-) -> Result<Vec<MessageRow>, sqlx::Error> {
+) -> Result<Seen<Vec<MessageRow>>, sqlx::Error> {
     standing(pool, owner, include_str!("../../projections/conversation/places.sql"), places.iter().copied(), at).await
 }
 
-/// What stood below each of these messages at `at`, eldest first; below `None` stand the roots. The siblings of a message
-/// are the children of its parent.
+/// What stood below these messages at `at`, eldest first; below `None` stand the roots. The siblings of a message are the
+/// children of its parent.
 pub async fn children(
     pool: &PgPool,
     owner: OwnerId,
     parents: &[(ConversationId, Option<Place>)],
     at: Position,
-) -> Result<HashMap<(ConversationId, Option<Place>), Vec<MessageRow>>, sqlx::Error> {
+) -> Result<Seen<Vec<MessageRow>>, sqlx::Error> {
     // The root stands above all: at 0, 0.
     let places = parents.iter().map(|(conversation, parent)| (*conversation, parent.unwrap_or_default()));
-    let rows = standing(pool, owner, include_str!("../../projections/conversation/children.sql"), places, at).await?;
-    let mut below: HashMap<_, Vec<_>> = parents.iter().map(|parent| (*parent, Vec::new())).collect();
-    for row in rows {
-        below.entry((row.conversation(), row.parent)).or_default().push(row);
+    standing(pool, owner, include_str!("../../projections/conversation/children.sql"), places, at).await
+}
+
+/// The message above the one that `fact` appended at `place`: where its segment forks off, when it is the first of one that
+/// does; else one up. None above a root; in segment 0 it is the one below which its conversation goes on from another.
+pub fn parent(fact: &Fact, place: Place) -> Option<Place> {
+    let fork = &fact.body["fork"];
+    let number = |field: &str| fork[field].as_i64().and_then(|number| i32::try_from(number).ok());
+    match (number("segment"), number("depth")) {
+        (Some(segment), Some(depth)) => Some(Place { segment: Segment(segment), depth: Depth(depth) }),
+        _ if place.depth > Depth(1) => Some(Place { depth: Depth(place.depth.0 - 1), ..place }),
+        _ => None,
     }
-    Ok(below)
 }
 
 async fn standing(
@@ -118,7 +112,7 @@ async fn standing(
     statement: &'static str,
     places: impl Iterator<Item = (ConversationId, Place)>,
     at: Position,
-) -> Result<Vec<MessageRow>, sqlx::Error> {
+) -> Result<Seen<Vec<MessageRow>>, sqlx::Error> {
     let mut columns = (Vec::<Uuid>::new(), Vec::<i32>::new(), Vec::<i32>::new());
     for (conversation, place) in places {
         columns.0.push(conversation.0);
@@ -126,40 +120,26 @@ async fn standing(
         columns.2.push(place.depth.0);
     }
     let query = sqlx::query(statement).bind(owner.0).bind(columns.0).bind(columns.1).bind(columns.2).bind(at.0);
-    messages(&query.fetch_all(pool).await?)
+    let rows = query.fetch_all(pool).await?;
+    Seen::of(&rows, messages(&rows)?)
 }
 
-/// Each message comes in one row: of its words only the content is read.
 fn messages(rows: &[PgRow]) -> Result<Vec<MessageRow>, sqlx::Error> {
-    gather(rows)?.into_iter().zip(rows).map(|(event, row)| message(event, row)).collect()
+    rows.iter().map(message).collect()
 }
 
-fn message(event: EventRow, row: &PgRow) -> Result<MessageRow, sqlx::Error> {
-    let fact = &event.recorded.fact;
-    let place = fact.place.ok_or_else(|| unexpected(format!("message {} stands nowhere", fact.id)))?;
+fn message(row: &PgRow) -> Result<MessageRow, sqlx::Error> {
+    let position = Position(row.try_get("position")?);
     let rating = match row.try_get::<Option<&str>, _>("rating")? {
         None => None,
         Some("up") => Some(Rating::Up),
         Some("down") => Some(Rating::Down),
-        Some(other) => return Err(unexpected(format!("message {} is rated `{other}`", fact.id))),
+        Some(other) => return Err(unexpected(format!("the message at {position} is rated `{other}`"))),
     };
     Ok(MessageRow {
-        place,
-        parent: parent(&event, place),
+        position,
         hidden: row.try_get::<Option<bool>, _>("hidden")?.unwrap_or_default(),
         rating,
         comment_at: row.try_get::<Option<i64>, _>("comment_at")?.map(Position),
-        event,
     })
-}
-
-/// Where its segment forks off, when it is the first of one that does; else one up.
-fn parent(event: &EventRow, place: Place) -> Option<Place> {
-    let fork = &event.recorded.fact.body["fork"];
-    let number = |field: &str| fork[field].as_i64().and_then(|number| i32::try_from(number).ok());
-    match (number("segment"), number("depth")) {
-        (Some(segment), Some(depth)) => Some(Place { segment: Segment(segment), depth: Depth(depth) }),
-        _ if place.depth > Depth(1) => Some(Place { depth: Depth(place.depth.0 - 1), ..place }),
-        _ => None,
-    }
 }

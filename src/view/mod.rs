@@ -28,7 +28,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::event::{ConversationId, Depth, Place, Segment};
+use crate::event::{ConversationId, Depth, Place, Position, Segment};
 
 /// Which part of a list is asked for: what lies between two keys, cut from one end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,22 @@ pub struct Page<Row> {
     pub has_previous: bool,
     /// How many there are in all; none when that was not asked for.
     pub total: Option<u64>,
+}
+
+/// What was found of the log, and which was the newest event by then that took words away: what was opened behind that one may
+/// be shown as it was opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen<Rows> {
+    pub erased: Position,
+    pub rows: Rows,
+}
+
+impl<Rows> Seen<Rows> {
+    /// What these rows say, each of which says when it was.
+    fn of(found: &[PgRow], rows: Rows) -> Result<Self, sqlx::Error> {
+        let erased = found.first().map(|row| row.try_get("erased")).transpose()?;
+        Ok(Self { erased: Position(erased.unwrap_or_default()), rows })
+    }
 }
 
 /// A place that may be missing, from its two columns.

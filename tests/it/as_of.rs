@@ -4,12 +4,13 @@ use convoledger::event::{BranchNumber, ConversationId, MessageId, OwnerId, Posit
 use convoledger::projection::{CONVERSATION, Range, SEARCH, USAGE};
 use convoledger::view::conversation::{Filter, Order};
 use convoledger::view::usage::{Dimension, Span};
-use convoledger::view::{Slice, branch, conversation, message, snapshot, usage};
+use convoledger::view::{Slice, branch, conversation, snapshot, usage};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sqlx::PgPool;
 
 use crate::history::{History, asked};
+use crate::support::message;
 use crate::support::postgres::fresh;
 use crate::view::filter;
 

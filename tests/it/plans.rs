@@ -83,7 +83,7 @@ async fn looked_up(
         ("src/view/sql/events_of_owner.sql", format!("{own}, {}, NULL, 50, {moment}", last.0 / 2)),
         ("src/view/sql/events_of_stream.sql", format!("{own}, {}, NULL, 50, {moment}, '{}'", last.0 / 2, long.0)),
         ("src/view/sql/events_by_id.sql", at.clone()),
-        ("src/view/sql/events_at.sql", format!("{own}, ARRAY[1, 2]")),
+        ("src/view/sql/events_at.sql", format!("{own}, ARRAY[1, 2], true")),
     ] {
         for mode in ["force_custom_plan", "force_generic_plan"] {
             let plan = plan(connection, statement, &arguments, mode).await;
@@ -113,6 +113,26 @@ async fn where_a_view_stands_is_looked_up_though_the_log_has_no_statistics() {
     let plan: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut connection).await.expect("a plan");
     let plan = plan.join("\n");
     assert!(!plan.contains("Seq Scan on event") && !plan.contains("Hash"), "{plan}");
+    connection.close().await.expect("a farewell");
+}
+
+#[tokio::test]
+async fn a_stream_is_listed_by_its_versions_though_the_log_has_no_statistics() {
+    let database = fresh().await;
+    let pool = database.pool(4);
+    let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    let (_, last) = grown(owner, long).write(&pool).await;
+    pool.close().await;
+    let mut connection = database.connect_as_owner().await.expect("a connection");
+    for (statement, arguments) in [
+        ("src/view/sql/events_of_stream.sql", format!("'{}', 0, NULL, 50, {}, '{}'", owner.0, last.0, long.0)),
+        ("src/view/sql/newest_of_stream.sql", format!("'{}', '{}', NULL, {}, 50", owner.0, long.0, last.0)),
+    ] {
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            let plan = plan(&mut connection, statement, &arguments, mode).await;
+            assert!(plan.contains("using event_version on event"), "{statement}, {mode}:\n{plan}");
+        }
+    }
     connection.close().await.expect("a farewell");
 }
 

@@ -13,7 +13,7 @@ use convoledger::event::{
 use convoledger::ledger::Rated;
 use convoledger::projection::{BUILT_IN, CONVERSATION, Engine, FoldError, Folded, Projection, Range, State, status};
 use convoledger::view::conversation::Status;
-use convoledger::view::{branch, conversation, message};
+use convoledger::view::{branch, conversation};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::history::{History, Told, asked, chat, head, spread, write};
 use crate::support::fold::folded;
+use crate::support::message;
 use crate::support::postgres::fresh;
 use crate::support::service::closed;
 

@@ -8,15 +8,15 @@ use convoledger::event::{BranchNumber, ConversationId, Depth, Event, EventId, Me
 use convoledger::ledger::{Act, AppendMessage, Below, Conversation};
 use convoledger::projection::{BUILT_IN, CONVERSATION, Range};
 use convoledger::view::conversation::{ConversationRow, Filter, Key, Order, Status};
-use convoledger::view::event::EventFilter;
-use convoledger::view::message::MessageRow;
-use convoledger::view::{Cut, Page, Slice, branch, conversation, event, message};
+use convoledger::view::event::{EventFilter, Extent};
+use convoledger::view::{Cut, Page, Slice, branch, conversation, event};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
 use sqlx::{AssertSqlSafe, PgPool, SqlSafeStr as _};
 
 use crate::history::{History, asked, sealed};
+use crate::support::message::{self, Message};
 use crate::support::postgres::fresh;
 
 const ORDERS: [Order; 5] = [Order::Newest, Order::Oldest, Order::MostExpensive, Order::MostTokens, Order::Largest];
@@ -62,7 +62,7 @@ async fn forward(pool: &PgPool, owner: OwnerId, id: ConversationId, number: Bran
         let page =
             message::page(pool, owner, id, number, &slice, Position::LATEST).await.expect("read").expect("a branch");
         assert_eq!(page.has_previous, !seen.is_empty());
-        seen.extend(page.rows.iter().map(MessageRow::id));
+        seen.extend(page.rows.iter().map(Message::id));
         let Some(last) = page.rows.last().filter(|_| page.has_next) else {
             assert_eq!(page.total, Some(seen.len() as u64));
             return seen;
@@ -85,7 +85,7 @@ async fn backward(
         let page =
             message::page(pool, owner, id, number, &slice, Position::LATEST).await.expect("read").expect("a branch");
         assert_eq!(page.has_next, !seen.is_empty());
-        seen.splice(0..0, page.rows.iter().map(MessageRow::id));
+        seen.splice(0..0, page.rows.iter().map(Message::id));
         let Some(first) = page.rows.first().filter(|_| page.has_previous) else { return seen };
         slice = slice.before(first.place.depth);
     }
@@ -114,7 +114,7 @@ async fn relatives(
     let parents: Vec<_> = tree.keys().map(|parent| (id, *parent)).collect();
     let below = message::children(pool, owner, &parents, Position::LATEST).await.expect("read");
     for (parent, children) in tree {
-        let read: Vec<MessageId> = below[&(id, parent)].iter().map(MessageRow::id).collect();
+        let read: Vec<MessageId> = below[&(id, parent)].iter().map(Message::id).collect();
         prop_assert_eq!(read, children);
     }
     let places: Vec<_> = rows.iter().map(|row| (id, row.place)).collect();
@@ -268,10 +268,10 @@ async fn events(pool: &PgPool, history: &History, before: Position, owner: Owner
         prop_assert_eq!(event::count(pool, owner, &filter).await.expect("read"), expected.len() as u64);
         let (mut seen, mut after) = (Vec::new(), Position(0));
         loop {
-            let page = event::list(pool, owner, &filter, after, 7).await.expect("read");
+            let page = event::list(pool, owner, &filter, after, 7).await.expect("read").rows;
             let Some(last) = page.last() else { break };
-            after = last.recorded.position;
-            seen.extend(page);
+            after = *last;
+            seen.extend(event::by_positions(pool, owner, &page, Extent::Whole).await.expect("read"));
         }
         prop_assert_eq!(seen.len(), expected.len());
         for (row, (position, told)) in seen.iter().zip(expected) {
@@ -284,12 +284,12 @@ async fn events(pool: &PgPool, history: &History, before: Position, owner: Owner
     let ids: Vec<EventId> = own.iter().map(|(_, told)| told.id).collect();
     let positions: Vec<Position> = own.iter().map(|(position, _)| *position).collect();
     let (by_ids, by_positions) =
-        (event::by_ids(pool, owner, &ids).await, event::by_positions(pool, owner, &positions).await);
+        (event::by_ids(pool, owner, &ids).await, event::by_positions(pool, owner, &positions, Extent::Whole).await);
     let by_positions = by_positions.expect("read");
     prop_assert_eq!(&by_ids.expect("read"), &by_positions);
     prop_assert_eq!(by_positions.iter().map(|row| row.recorded.position).collect::<Vec<_>>(), positions.clone());
     let stranger = OwnerId(convoledger::random::id());
-    prop_assert!(event::by_positions(pool, stranger, &positions).await.expect("read").is_empty());
+    prop_assert!(event::by_positions(pool, stranger, &positions, Extent::Whole).await.expect("read").is_empty());
     Ok(())
 }
 
@@ -304,7 +304,7 @@ async fn a_page_keeps_within_its_bounds_and_what_is_not_there_is_none() {
             .expect("read")
             .expect("main")
     };
-    let depths = |page: Page<MessageRow>| {
+    let depths = |page: Page<Message>| {
         (page.rows.iter().map(|row| row.place.depth.0).collect::<Vec<_>>(), page.has_previous, page.has_next)
     };
     assert_eq!(depths(read(Slice::first(3).after(Depth(2)).before(Depth(5))).await), (vec![3, 4], true, true));

@@ -83,9 +83,9 @@ impl Branch {
             || if self.row.number == BranchNumber::MAIN { "main".to_owned() } else { self.row.number.to_string() };
         let Some((at, _)) = self.row.name else { return Ok(numbered()) };
         let opened = asker.loader.load_one(at).await.map_err(shared)?;
-        let name = opened.map(|opened| match opened.event {
-            Event::BranchCreated(created) => created.name,
-            Event::BranchRenamed(renamed) => renamed.name,
+        let name = opened.map(|opened| match &opened.event {
+            Event::BranchCreated(created) => created.name.clone(),
+            Event::BranchRenamed(renamed) => renamed.name.clone(),
             _ => Private::Forgotten,
         });
         Ok(name.and_then(Private::known).unwrap_or_else(numbered))

@@ -51,8 +51,8 @@ impl Conversation {
     async fn title(&self, context: &Context<'_>) -> Result<Option<String>> {
         let Some(at) = self.row.title_at else { return Ok(None) };
         let opened = Asker::of(context).loader.load_one(at).await.map_err(shared)?;
-        Ok(opened.and_then(|opened| match opened.event {
-            Event::ConversationTitled(titled) => titled.title.known(),
+        Ok(opened.and_then(|opened| match &opened.event {
+            Event::ConversationTitled(titled) => titled.title.clone().known(),
             _ => None,
         }))
     }

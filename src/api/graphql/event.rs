@@ -1,5 +1,7 @@
 //! Events as they lie in the log, and what they say.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, InputObject, Json, Object, Result};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -16,9 +18,15 @@ use crate::service::Opened;
 use crate::view::event as view;
 
 #[derive(Clone)]
-pub struct Event(pub Opened);
+pub struct Event(pub Arc<Opened>);
 
 connection!(EventConnection, EventEdge, Event);
+
+impl From<Opened> for Event {
+    fn from(opened: Opened) -> Self {
+        Self(Arc::new(opened))
+    }
+}
 
 /// One immutable fact of the log.
 #[Object]

@@ -110,10 +110,10 @@ loads! {
 
 /// Events do not change: they are the same as of any moment at which they are there.
 impl dataloader::Loader<Position> for Loader {
-    type Value = Opened;
+    type Value = Arc<Opened>;
     type Error = Arc<Trouble>;
 
-    async fn load(&self, at: &[Position]) -> Loaded<Position, Opened> {
+    async fn load(&self, at: &[Position]) -> Loaded<Position, Arc<Opened>> {
         let events = self.service.events_at(self.actor, at).await?;
         Ok(events.into_iter().map(|opened| (opened.recorded.position, opened)).collect())
     }

@@ -194,8 +194,8 @@ impl Message {
     async fn rating_comment(&self, context: &Context<'_>) -> Result<Option<String>> {
         let Some(at) = self.message.comment_at else { return Ok(None) };
         let opened = Asker::of(context).loader.load_one(at).await.map_err(shared)?;
-        Ok(opened.and_then(|opened| match opened.event {
-            Event::MessageRated(rated) => rated.comment.known().flatten(),
+        Ok(opened.and_then(|opened| match &opened.event {
+            Event::MessageRated(rated) => rated.comment.clone().known().flatten(),
             _ => None,
         }))
     }

@@ -147,7 +147,7 @@ impl Stale {
         let asker = Asker::of(context);
         let first = bounded("first", first.unwrap_or(100))?;
         let missed = asker.service.missed(asker.actor, self.conversation, self.expected, first as usize).await;
-        Ok(missed.map_err(|error| trouble(&error))?.into_iter().map(Event).collect())
+        Ok(missed.map_err(|error| trouble(&error))?.into_iter().map(Event::from).collect())
     }
 
     /// Goes on behind what `missed` may hold: the conversation's subscription takes it as `after`.

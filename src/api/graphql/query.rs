@@ -78,7 +78,7 @@ impl Query {
             Name::Event(_, id) => {
                 let events = asker.service.events_by_id(asker.actor, &[id]).await.map_err(|error| trouble(&error))?;
                 let event = events.into_iter().next().filter(|opened| opened.recorded.position <= at);
-                event.map(|opened| Node::Event(Event(opened)))
+                event.map(|opened| Node::Event(opened.into()))
             }
             Name::Snapshot(_, id) => match conversation {
                 Some(conversation) => snapshot::one(&asker, conversation, id, at).await?.map(Node::Snapshot),

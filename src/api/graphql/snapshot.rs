@@ -62,8 +62,8 @@ impl Snapshot {
     /// Null for one that was taken by itself, and once it was forgotten.
     async fn label(&self, context: &Context<'_>) -> Result<Option<String>> {
         let opened = Asker::of(context).loader.load_one(self.0.position).await.map_err(shared)?;
-        Ok(opened.and_then(|opened| match opened.event {
-            Event::SnapshotTaken(taken) => taken.label.known().flatten(),
+        Ok(opened.and_then(|opened| match &opened.event {
+            Event::SnapshotTaken(taken) => taken.label.clone().known().flatten(),
             _ => None,
         }))
     }
@@ -85,7 +85,9 @@ impl Snapshot {
     /// Files that were changed when it was taken.
     async fn files(&self, context: &Context<'_>) -> Result<Vec<SnapshotFile>> {
         let opened = Asker::of(context).loader.load_one(self.0.position).await.map_err(shared)?;
-        let Some(Event::SnapshotTaken(taken)) = opened.map(|opened| opened.event) else { return Ok(Vec::new()) };
+        let Some(Event::SnapshotTaken(taken)) = opened.map(|opened| opened.event.clone()) else {
+            return Ok(Vec::new());
+        };
         let mut paths = taken.paths.known().unwrap_or_default().into_iter();
         let file = |file: event::FileChange| SnapshotFile {
             path: paths.next(),

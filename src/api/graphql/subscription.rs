@@ -1,5 +1,7 @@
 //! Subscriptions. Those to events go from a cursor on: first what was, then what comes, without a hole.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Result, Subscription as Subscribe};
 use futures::{Stream, StreamExt as _};
 
@@ -87,7 +89,7 @@ fn begin(context: &Context<'_>, after: Option<Cursor>) -> Result<(Position, Last
 }
 
 /// The events as they are shown, each with where to resume behind it.
-fn show<'c, Seen: Stream<Item = Result<Opened, Trouble>> + Send + 'static>(
+fn show<'c, Seen: Stream<Item = Result<Arc<Opened>, Trouble>> + Send + 'static>(
     context: &Context<'c>,
     seen: Option<Seen>,
     last: LastCursor,

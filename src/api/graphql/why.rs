@@ -47,7 +47,7 @@ pub async fn why(
 ) -> Result<Option<Event>> {
     let Some(value) = of.value(asker, conversation, field).await? else { return Ok(None) };
     let event = asker.service.why(asker.actor, conversation, value, at).await;
-    Ok(event.map_err(|error| trouble(&error))?.map(Event))
+    Ok(event.map_err(|error| trouble(&error))?.map(Event::from))
 }
 
 impl Of {

@@ -18,7 +18,7 @@ BEGIN
     END LOOP;
 
     GRANT USAGE ON SCHEMA public, vault, account, fold TO convoledger_app;
-    GRANT SELECT ON _sqlx_migrations TO convoledger_app;
+    GRANT SELECT ON _sqlx_migrations, erased TO convoledger_app;
     GRANT SELECT, INSERT ON event, words, history, ledger, tile, checkpoint, cosignature TO convoledger_app;
     GRANT SELECT ON ALL TABLES IN SCHEMA fold TO convoledger_app;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA vault, account TO convoledger_app;

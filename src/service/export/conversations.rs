@@ -1,6 +1,7 @@
 //! The conversations of an archive, for people: all of one as JSON, and each of its branches as a page to read.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -234,7 +235,7 @@ impl One<'_> {
         let at: HashSet<Position> = row.title_at.into_iter().chain(row.tags.values().copied()).chain(named).collect();
         let at: Vec<Position> = at.into_iter().collect();
         let events = self.making.service.events_at(self.actor, &at).await?;
-        let events: HashMap<Position, Opened> =
+        let events: HashMap<Position, Arc<Opened>> =
             events.into_iter().map(|opened| (opened.recorded.position, opened)).collect();
         let title = row.title_at.and_then(|at| events.get(&at)).and_then(|opened| opened.event.text());
         let tags = row.tags.iter().filter_map(|(token, at)| match &events.get(at)?.event {

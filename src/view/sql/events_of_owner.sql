@@ -1,11 +1,6 @@
--- An owner's events after a position, and their sealed words: a row a part.
-SELECT e.position, e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id,
-    e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, e.command_digest,
-    e.words_digest, e.leaf, e.reduced, w.part, w.subject_id, w.generation, w.nonce, w.ciphertext
-FROM (
-    SELECT * FROM fold.event
+-- Where an owner's events after a position lie in the log.
+SELECT (SELECT x.position FROM public.erased AS x) AS erased, ARRAY(
+    SELECT position FROM fold.event
     WHERE owner_id = $1 AND position > $2 AND position <= $5 AND ($3::text[] IS NULL OR kind = ANY ($3))
     ORDER BY position LIMIT $4
-) AS e
-LEFT JOIN LATERAL (SELECT w.* FROM words AS w WHERE w.position = e.position OFFSET 0) AS w ON true
-ORDER BY e.position, w.part
+) AS positions

@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod canary;
 pub mod fold;
+pub mod message;
 pub mod pooler;
 pub mod postgres;
 pub mod program;

@@ -1,0 +1,132 @@
+//! What was read and opened lately: whoever reads on in a conversation does not have its words read and opened anew.
+//!
+//! An event never changes, but its words may go. So what was opened is kept together with how far words had gone by then, and
+//! counts as not there for whoever knows of more. Words stay in memory no longer than the keys that open them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::{Opened, Service, Trouble};
+use crate::event::{OwnerId, Position};
+use crate::log::digest::words_parts;
+use crate::view::event::{self as events, Extent};
+
+/// Bytes of all that is kept.
+const BYTES_MAX: u64 = 64 << 20;
+/// What an event takes beside its words, some bytes more or less.
+const FACTS_BYTES: usize = 2_048;
+const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+
+#[derive(Clone)]
+pub(super) struct Recent {
+    kept: Cache<Position, Kept>,
+    /// As far as this process knows.
+    gone: Arc<Mutex<Gone>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    gone: Gone,
+    extent: Extent,
+    opened: Arc<Opened>,
+}
+
+/// How far words had gone when something was read, or not quite as far: the newest event that had taken some away, and how
+/// often this process had let go of keys.
+#[derive(Clone, Copy, Default)]
+struct Gone {
+    by: Position,
+    keys: u64,
+}
+
+impl Gone {
+    /// Whether nothing is known here to have gone that was there then.
+    fn covers(self, then: Self) -> bool {
+        self.by >= then.by && self.keys >= then.keys
+    }
+}
+
+impl Recent {
+    pub(super) fn new() -> Self {
+        let weigh = |_: &Position, kept: &Kept| u32::try_from(FACTS_BYTES + kept.opened.length).unwrap_or(u32::MAX);
+        let kept = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX).time_to_live(TIME_TO_LIVE).build();
+        Self { kept, gone: Arc::default() }
+    }
+
+    /// The event at `position`, if it is the owner's and was opened that far, and nothing of it is known to have gone.
+    fn get(&self, owner: OwnerId, position: Position, extent: Extent, gone: Gone) -> Option<Arc<Opened>> {
+        let kept = self.kept.get(&position)?;
+        let whole = kept.extent == Extent::Whole || extent == Extent::Content;
+        (whole && kept.gone.covers(gone) && kept.opened.recorded.fact.owner == owner).then_some(kept.opened)
+    }
+
+    fn keep(&self, opened: Opened, extent: Extent, gone: Gone) -> Arc<Opened> {
+        let opened = Arc::new(opened);
+        let position = opened.recorded.position;
+        let content_is_all = words_parts(&opened.recorded.fact.words_digest).all(|(part, _)| part == 0);
+        let extent = if content_is_all { Extent::Whole } else { extent };
+        self.kept.insert(position, Kept { gone, extent, opened: Arc::clone(&opened) });
+        // Looked at after the insert, not before: whoever learns now that words went comes after it, and removes it.
+        if !gone.covers(*self.gone()) {
+            self.kept.invalidate(&position);
+        }
+        opened
+    }
+
+    /// Words have gone as far as this: what was opened before is let go of.
+    fn behind(&self, gone: Gone) {
+        let mut known = self.gone();
+        if !known.covers(gone) {
+            *known = Gone { by: known.by.max(gone.by), keys: known.keys.max(gone.keys) };
+            drop(known);
+            self.forget_all();
+        }
+    }
+
+    /// Lets go of everything.
+    pub(super) fn forget_all(&self) {
+        self.kept.invalidate_all();
+        self.sweep();
+    }
+
+    /// Drops what is not to be kept any longer: now rather than with some later use.
+    pub(super) fn sweep(&self) {
+        self.kept.run_pending_tasks();
+    }
+
+    fn gone(&self) -> MutexGuard<'_, Gone> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// The owner's events at these positions as they stand behind `erased`, in this order. What is not there, or has expired, is
+    /// left out.
+    pub(super) async fn recall(
+        &self,
+        owner: OwnerId,
+        positions: &[Position],
+        extent: Extent,
+        erased: Position,
+    ) -> Result<Vec<Arc<Opened>>, Trouble> {
+        // Read before any key is.
+        let gone = Gone { by: erased, keys: self.vault.forgotten() };
+        self.recent.behind(gone);
+        let mut found: Vec<_> =
+            positions.iter().map(|position| self.recent.get(owner, *position, extent, gone)).collect();
+        let missing: Vec<_> =
+            positions.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(position, _)| *position).collect();
+        if !missing.is_empty() {
+            let rows = events::by_positions(&self.pool, owner, &missing, extent).await?;
+            let opened = self.open_rows(rows).await?.into_iter();
+            let mut opened: HashMap<_, _> = opened.map(|opened| (opened.recorded.position, opened)).collect();
+            for (position, found) in positions.iter().zip(&mut found) {
+                *found = found.take().or_else(|| Some(self.recent.keep(opened.remove(position)?, extent, gone)));
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+}
