@@ -7,7 +7,10 @@ use sqlx::{Error, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::{Log, Recorded};
-use crate::event::{EventId, Lapsed, OwnerId, Position, StreamId, Version};
+use crate::event::{
+    AccountForgetStarted, ConversationExpired, ConversationForgotten, EventId, Lapsed, MessageForgotten, OwnerId,
+    Payload as _, Position, RetentionApplied, StreamId, Version,
+};
 
 /// How many words somebody said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +78,15 @@ impl Erasures {
             || fact.stream.0 != fact.owner.0 && self.lapsed.get(&(fact.owner, fact.kind.clone())).is_some_and(within)
     }
 }
+
+/// The kinds of events that take words away, as the view `erased` has them.
+pub(super) const ERASING: [&str; 5] = [
+    AccountForgetStarted::KIND,
+    MessageForgotten::KIND,
+    ConversationForgotten::KIND,
+    ConversationExpired::KIND,
+    RetentionApplied::KIND,
+];
 
 /// The newest event that took words away, as a transaction sees it.
 pub async fn erased(executor: impl PgExecutor<'_>) -> Result<Position, Error> {

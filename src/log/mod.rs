@@ -18,6 +18,9 @@ pub mod tail;
 pub mod tree;
 pub mod verify;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -26,6 +29,7 @@ use uuid::Uuid;
 pub use append::{Answer, Append, AppendError, Appended, Expected, NewEvent, Target};
 pub use appender::Limits;
 pub use digest::Hash;
+use forget::ERASING;
 pub use forget::erased;
 pub use retention::{Rested, Span};
 pub use tail::{Batch, Live};
@@ -96,6 +100,8 @@ pub struct Log {
     identity: Identity,
     appender: appender::Appender,
     tail: tail::Tail,
+    /// The newest event of this process that took words away.
+    erased: Arc<AtomicI64>,
 }
 
 impl Log {
@@ -104,7 +110,7 @@ impl Log {
         let identity = read::identity(&pool).await?;
         let tail = tail::Tail::start(pool.clone()).await?;
         let appender = appender::Appender::start(lane, limits, tail.bell());
-        Ok(Self { pool, identity, appender, tail })
+        Ok(Self { pool, identity, appender, tail, erased: Arc::default() })
     }
 
     pub const fn identity(&self) -> &Identity {
@@ -119,7 +125,20 @@ impl Log {
     ///
     /// Dropping the future cancels nothing: what was queued is written.
     pub async fn append(&self, append: Append) -> Result<Answer, AppendError> {
-        self.appender.append(append).await
+        let erases = append.targets.iter().flat_map(|target| &target.events).any(|event| ERASING.contains(&event.kind));
+        let answer = self.appender.append(append).await;
+        if let Ok(Answer::Appended(appended)) = &answer
+            && erases
+        {
+            self.erased.fetch_max(appended.last.0, Ordering::SeqCst);
+        }
+        answer
+    }
+
+    /// The newest event that this process appended and that took words away.
+    #[must_use]
+    pub fn erased_here(&self) -> Position {
+        Position(self.erased.load(Ordering::SeqCst))
     }
 
     pub const fn tail(&self) -> &tail::Tail {

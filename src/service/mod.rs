@@ -15,6 +15,7 @@ mod masking;
 mod moment;
 mod open;
 mod oversight;
+mod past;
 mod progress;
 mod pseudonym;
 pub mod publish;
@@ -104,6 +105,7 @@ pub struct Parts {
     vault: Vault,
     words: Words,
     recent: recent::Recent,
+    past: past::Past,
     accounts: Accounts,
     engine: Arc<Engine>,
     progress: Arc<progress::Watcher>,
@@ -152,6 +154,7 @@ impl Service {
             pool,
             words: Words::new(log.clone(), vault.clone()),
             recent: recent::Recent::new(),
+            past: past::Past::new(),
             log,
             vault,
             progress: Arc::new(progress::Watcher::start(Arc::clone(&engine))),

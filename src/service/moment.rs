@@ -85,6 +85,9 @@ impl Service {
             return Err(NoMoment::BeforeFirst { given: version.0.into() }.into());
         }
         let (owner, stream) = (actor.owner(), conversation.into());
+        if let Some(position) = self.position_of(owner, conversation, version) {
+            return Ok(position);
+        }
         let before = Version(version.0 - 1);
         if let Some(event) = self.log.read_stream(owner, stream, before, 1).await?.first() {
             return Ok(event.position);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryFutureExt as _;
 use rust_decimal::Decimal;
 
 use super::{Actor, Opened, Service, Trouble};
@@ -19,6 +20,7 @@ use crate::view::conversation::{self, ConversationRow, Filter, Key, Order};
 use crate::view::event::{self as events, EventFilter, EventRow, Extent};
 use crate::view::message::{self, MessageRow};
 use crate::view::snapshot::{self, SnapshotRow};
+use crate::view::timeline::Timeline;
 use crate::view::usage::{self, Costs, Dimension, Span};
 use crate::view::{Page, Seen, Slice};
 
@@ -81,7 +83,10 @@ impl Service {
         ids: &[ConversationId],
         at: Position,
     ) -> Result<Vec<ConversationRow>, Trouble> {
-        Ok(conversation::by_ids(&self.pool, actor.owner(), ids, at).await?)
+        let shows = conversation::by_ids(&self.pool, actor.owner(), ids, at);
+        let [id] = ids else { return Ok(shows.await?) };
+        let told = |timeline: &Timeline| Vec::from_iter(timeline.conversation(at));
+        Ok(self.was(actor, *id, at, told, shows.map_ok(Seen::wordless)).await?.rows)
     }
 
     pub async fn list(
@@ -102,7 +107,13 @@ impl Service {
         conversations: &[ConversationId],
         at: Position,
     ) -> Result<HashMap<ConversationId, Vec<BranchRow>>, Trouble> {
-        Ok(branch::of_conversations(&self.pool, actor.owner(), conversations, at).await?)
+        let shows = branch::of_conversations(&self.pool, actor.owner(), conversations, at);
+        let [id] = conversations else { return Ok(shows.await?) };
+        let told = |timeline: &Timeline| {
+            let branches = timeline.branches(at);
+            if branches.is_empty() { HashMap::new() } else { HashMap::from([(*id, branches)]) }
+        };
+        Ok(self.was(actor, *id, at, told, shows.map_ok(Seen::wordless)).await?.rows)
     }
 
     pub async fn branches(
@@ -111,7 +122,10 @@ impl Service {
         branches: &[(ConversationId, BranchNumber)],
         at: Position,
     ) -> Result<Vec<BranchRow>, Trouble> {
-        Ok(branch::by_numbers(&self.pool, actor.owner(), branches, at).await?)
+        let shows = branch::by_numbers(&self.pool, actor.owner(), branches, at);
+        let [(id, number)] = branches else { return Ok(shows.await?) };
+        let told = |timeline: &Timeline| Vec::from_iter(timeline.branch_at(*number, at));
+        Ok(self.was(actor, *id, at, told, shows.map_ok(Seen::wordless)).await?.rows)
     }
 
     /// What the whole paths of these branches cost; those of unknown cost are left out.
@@ -133,11 +147,11 @@ impl Service {
         slice: &Slice<Depth>,
         at: Position,
     ) -> Result<Option<Page<Message>>, Trouble> {
-        let Some(page) = message::page(&self.pool, actor.owner(), conversation, branch, slice, at).await? else {
-            return Ok(None);
-        };
-        let Page { rows, has_next, has_previous, total } = page.rows;
-        let rows = self.said(actor.owner(), Seen { erased: page.erased, rows }).await?;
+        let shows = message::page(&self.pool, actor.owner(), conversation, branch, slice, at).map_ok(Seen::transpose);
+        let told = |timeline: &Timeline| timeline.page(branch, slice, at);
+        let Seen { erased, rows: page } = self.was(actor, conversation, at, told, shows).await?;
+        let Some(Page { rows, has_next, has_previous, total }) = page else { return Ok(None) };
+        let rows = self.said(actor.owner(), Seen { erased, rows }).await?;
         Ok(Some(Page { rows, has_next, has_previous, total }))
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 
@@ -19,12 +19,16 @@ const BYTES_MAX: u64 = 64 << 20;
 /// What an event takes beside its words, some bytes more or less.
 const FACTS_BYTES: usize = 2_048;
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
+/// How long what other servers took away may go unknown to reads of the past, which ask for nothing else.
+const LATELY: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
 pub(super) struct Recent {
     kept: Cache<Position, Kept>,
     /// As far as this process knows.
     gone: Arc<Mutex<Gone>>,
+    /// When the database was last asked which event took words away, and what it said.
+    looked: Arc<Mutex<Option<(Instant, Position)>>>,
 }
 
 #[derive(Clone)]
@@ -53,7 +57,7 @@ impl Recent {
     pub(super) fn new() -> Self {
         let weigh = |_: &Position, kept: &Kept| u32::try_from(FACTS_BYTES + kept.opened.length).unwrap_or(u32::MAX);
         let kept = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX).time_to_live(TIME_TO_LIVE).build();
-        Self { kept, gone: Arc::default() }
+        Self { kept, gone: Arc::default(), looked: Arc::default() }
     }
 
     /// The event at `position`, if it is the owner's and was opened that far, and nothing of it is known to have gone.
@@ -103,6 +107,19 @@ impl Recent {
 }
 
 impl Service {
+    /// The newest event that took words away: all that this server took, and what others did until a moment ago.
+    pub(super) async fn erased_lately(&self) -> Result<Position, Trouble> {
+        let looked = || self.recent.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *looked();
+        if let Some((_, erased)) = known.filter(|(when, _)| when.elapsed() < LATELY) {
+            return Ok(erased.max(self.log.erased_here()));
+        }
+        let when = Instant::now();
+        let erased = self.log.erased().await?;
+        *looked() = Some((when, erased));
+        Ok(erased.max(self.log.erased_here()))
+    }
+
     /// The owner's events at these positions as they stand behind `erased`, in this order. What is not there, or has expired, is
     /// left out.
     pub(super) async fn recall(

@@ -86,6 +86,7 @@ pub const STORES: &[Store] = &[
         Memory("service/recent.rs"),
         Passes("words, within two minutes of being read; what has gone is shown to nobody meanwhile"),
     ),
+    store(Memory("service/past.rs"), Passes("facts of conversations, ten minutes after their last use")),
     store(Memory("service/state.rs"), Passes("facts of conversations, ten minutes after their last use")),
     store(Memory("service/snapshot.rs"), Passes("a policy, within ten seconds")),
     store(Memory("service/masking.rs"), Passes("names that an account listed, within ten seconds")),

@@ -22,6 +22,7 @@ pub mod message;
 pub mod moment;
 pub mod search;
 pub mod snapshot;
+pub mod timeline;
 pub mod usage;
 
 use sqlx::Row as _;
@@ -92,6 +93,18 @@ impl<Rows> Seen<Rows> {
     fn of(found: &[PgRow], rows: Rows) -> Result<Self, sqlx::Error> {
         let erased = found.first().map(|row| row.try_get("erased")).transpose()?;
         Ok(Self { erased: Position(erased.unwrap_or_default()), rows })
+    }
+
+    /// Of rows that find no words, there are none to go.
+    pub const fn wordless(rows: Rows) -> Self {
+        Self { erased: Position(0), rows }
+    }
+
+    pub fn transpose(seen: Option<Self>) -> Seen<Option<Rows>> {
+        match seen {
+            Some(Self { erased, rows }) => Seen { erased, rows: Some(rows) },
+            None => Seen::wordless(None),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Reads of the past: as of any position, each says what it said when the log had come there.
 
-use convoledger::event::{BranchNumber, ConversationId, MessageId, OwnerId, Position};
+use convoledger::event::{BranchNumber, ConversationId, Depth, MessageId, OwnerId, Position, Version};
 use convoledger::projection::{CONVERSATION, Range, SEARCH, USAGE};
 use convoledger::view::conversation::{Filter, Order};
+use convoledger::view::event::{EventFilter, Extent};
+use convoledger::view::message as lying;
+use convoledger::view::timeline::Timeline;
 use convoledger::view::usage::{Dimension, Span};
-use convoledger::view::{Slice, branch, conversation, snapshot, usage};
+use convoledger::view::{Cut, Slice, branch, conversation, event, snapshot, usage};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use sqlx::PgPool;
@@ -52,6 +55,66 @@ fn what_is_read_as_of_a_position_is_what_was_read_there() {
         })
     });
     outcome.expect("every history");
+}
+
+#[test]
+fn a_timeline_says_of_any_position_what_the_view_says() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let database = runtime.block_on(fresh());
+    let pool = runtime.block_on(async { database.pool(4) });
+    runtime.block_on(CONVERSATION.create(&pool)).expect("created");
+    let slice = (prop::option::of(0..60_i32), prop::option::of(1..60_i32), 0..30_u32, any::<bool>());
+    let histories = (prop::collection::vec(asked(), 40..400), prop::collection::vec(slice, 3));
+    let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&histories, |(asked, slices)| {
+        let slices: Vec<Slice<Depth>> = slices
+            .into_iter()
+            .map(|(after, before, count, first)| Slice {
+                after: after.map(Depth),
+                before: before.map(Depth),
+                cut: if first { Cut::First(count) } else { Cut::Last(count) },
+            })
+            .collect();
+        runtime.block_on(async {
+            let history = History::of(asked);
+            let (before, last) = history.write(&pool).await;
+            CONVERSATION.fold(&pool, &Range::of_facts(before, last)).await.expect("it folds");
+            for (owner, id) in history.states.keys() {
+                let timeline = timeline(&pool, *owner, *id).await;
+                if !timeline.is_whole() {
+                    continue;
+                }
+                // Every version, and a moment at which something else happened.
+                let versions = (1..=timeline.version().0).map(Version).filter_map(|version| timeline.position(version));
+                for at in versions.flat_map(|at| [at, Position(at.0 + 1)]).filter(|at| *at <= last) {
+                    let rows = conversation::by_ids(&pool, *owner, &[*id], at).await.expect("read");
+                    prop_assert_eq!(rows, Vec::from_iter(timeline.conversation(at)), "as of {}", at);
+                    let branches = branch::of_conversations(&pool, *owner, &[*id], at).await.expect("read");
+                    prop_assert_eq!(branches.get(id), Some(&timeline.branches(at)), "as of {}", at);
+                    let none = BranchNumber(i32::try_from(branches[id].len() + 1).expect("few"));
+                    for number in [branches[id][branches[id].len() / 2].number, none] {
+                        for slice in &slices {
+                            let page = lying::page(&pool, *owner, *id, number, slice, at).await.expect("read");
+                            let page = page.map(|page| page.rows);
+                            prop_assert_eq!(page, timeline.page(number, slice, at), "{:?} as of {}", slice, at);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })
+    });
+    outcome.expect("every history");
+}
+
+async fn timeline(pool: &PgPool, owner: OwnerId, id: ConversationId) -> Timeline {
+    let filter = EventFilter { stream: Some(id.into()), ..EventFilter::default() };
+    let lie = event::list(pool, owner, &filter, Position(0), 10_000).await.expect("read").rows;
+    let mut timeline = Timeline::new(id);
+    for event in event::by_positions(pool, owner, &lie, Extent::Content).await.expect("read") {
+        timeline.take(&event.recorded).expect("it is readable");
+    }
+    timeline
 }
 
 async fn fold(pool: &PgPool, after: Position, last: Position) {

@@ -127,6 +127,9 @@ async fn a_conversation_expires_and_money_stays_longer() {
     let (one, said) = house.talk(3).await;
     let (two, _) = house.talk(2).await;
     house.stand.folded(house.ann).await;
+    let then = house.stand.service.log().head().await.expect("a head");
+    let was = async |id| house.stand.service.conversations(house.ann, &[id], then).await.expect("an answer").len();
+    assert_eq!((was(one).await, was(two).await), (1, 1));
     let before = house.cost().await;
     assert_eq!(before, Some(Decimal::new(125, 2)));
     let early = house.after(14).await.would_retain(house.ann.account).await.expect("an answer");
@@ -135,6 +138,7 @@ async fn a_conversation_expires_and_money_stays_longer() {
     assert_eq!(counts(&would.resting), [(Class::Facts, 2, 9)]);
     assert_eq!(counts(&house.pass(21).await), [(Class::Facts, 2, 9)]);
     house.is_sound().await;
+    assert_eq!((was(one).await, was(two).await), (0, 0), "nor was it ever, by what is kept in memory");
     for gone in [one, two] {
         assert!(!house.there(gone).await);
         let refused = house.stand.service.execute(house.ann, order(gone, [Act::Favorite])).await.expect("an answer");

@@ -2,6 +2,7 @@
 
 mod import;
 mod isolation;
+mod memory;
 mod opened;
 mod progress;
 mod racing;

@@ -33,6 +33,13 @@ impl Stand {
         server(&self.database, &self.keys, Clock::system()).await
     }
 
+    /// The same server, but that it has read nothing yet. It folds nothing either.
+    pub fn unread(&self) -> Service {
+        let (log, vault) = (self.service.log(), self.service.vault());
+        let engine = Engine::start(log.pool().clone(), &[], &log.tail().head(), &closed());
+        Service::new(log.pool().clone(), log.clone(), vault.clone(), engine, Clock::system())
+    }
+
     /// Another server, whose clock shows what it is told.
     pub async fn beside_at(&self, clock: Clock) -> Service {
         server(&self.database, &self.keys, clock).await

@@ -1,0 +1,221 @@
+//! What conversations were: told by their timelines, which are kept in memory for those whose past is looked at.
+//!
+//! A timeline answers as the view does, to which everything else goes: the present, lists, and conversations whose timeline is
+//! not read yet. So the view is its check, too: one answer in [`SAMPLE`] is asked of both (in a debug build, all), and where they
+//! differ the view is believed.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use moka::sync::Cache;
+use tokio::sync::Mutex;
+
+use super::{Actor, CONVERSATION, Service, Trouble};
+use crate::event::{ConversationId, OwnerId, Position, Version};
+use crate::view::Seen;
+use crate::view::timeline::Timeline;
+
+/// Bytes of all that is kept.
+const BYTES_MAX: u64 = 64 << 20;
+const IDLE_MAX: Duration = Duration::from_mins(10);
+/// Versions of one conversation, at most.
+const VERSIONS_MAX: i32 = 50_000;
+/// Events in one read; a conversation of more is read while the view answers.
+const PAGE: usize = 500;
+/// One answer of so many is asked of the view, too.
+const SAMPLE: u64 = if cfg!(debug_assertions) { 1 } else { 1_000 };
+
+type Key = (OwnerId, ConversationId);
+
+#[derive(Clone)]
+pub(super) struct Past {
+    slots: Cache<Key, Slot>,
+    answers: Arc<AtomicU64>,
+}
+
+/// The timeline of a conversation, to be.
+#[derive(Clone)]
+struct Slot {
+    kept: Arc<RwLock<Kept>>,
+    /// Held by whoever reads on.
+    reading: Arc<Mutex<()>>,
+    /// It did not say what the view said, or is too long.
+    given_up: Arc<AtomicBool>,
+    weight: u32,
+}
+
+struct Kept {
+    timeline: Timeline,
+    /// Everything of it up to here is known.
+    to: Position,
+    /// What was taken away by then is known.
+    erased: Position,
+}
+
+impl Past {
+    pub(super) fn new() -> Self {
+        let slots = Cache::builder()
+            .weigher(|_: &Key, slot: &Slot| slot.weight)
+            .max_capacity(BYTES_MAX)
+            .time_to_idle(IDLE_MAX)
+            .build();
+        Self { slots, answers: Arc::default() }
+    }
+
+    fn slot(&self, key: Key) -> Slot {
+        self.slots.get_with(key, || Slot {
+            kept: Arc::new(RwLock::new(Kept {
+                timeline: Timeline::new(key.1),
+                to: Position::default(),
+                erased: Position::default(),
+            })),
+            reading: Arc::default(),
+            given_up: Arc::default(),
+            weight: 1_024,
+        })
+    }
+}
+
+impl Slot {
+    /// What `told` says of the timeline, if that tells anything; the error is that it does not know all up to `at` yet.
+    fn tell<T>(&self, at: Position, erased: Position, told: &impl Fn(&Timeline) -> T) -> Result<Option<T>, Unknown> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        if kept.to < at || kept.erased < erased {
+            return Err(Unknown);
+        }
+        Ok(kept.timeline.is_whole().then(|| told(&kept.timeline)))
+    }
+}
+
+struct Unknown;
+
+impl Service {
+    /// What a conversation was at `at`: what `told` says of its timeline, or what the view `shows` where that is not read yet.
+    pub(super) async fn was<T: PartialEq>(
+        &self,
+        actor: Actor,
+        id: ConversationId,
+        at: Position,
+        told: impl Fn(&Timeline) -> T,
+        shows: impl Future<Output = Result<Seen<T>, sqlx::Error>>,
+    ) -> Result<Seen<T>, Trouble> {
+        let told = match self.told(actor.owner(), id, at, told).await? {
+            Some(told) if !self.is_sampled(at) => return Ok(told),
+            told => told,
+        };
+        let shown = shows.await?;
+        if told.is_some_and(|told| told.rows != shown.rows) {
+            self.give_up(actor.owner(), id);
+        }
+        Ok(shown)
+    }
+
+    async fn told<T>(
+        &self,
+        owner: OwnerId,
+        id: ConversationId,
+        at: Position,
+        told: impl Fn(&Timeline) -> T,
+    ) -> Result<Option<Seen<T>>, Trouble> {
+        if at == Position::LATEST {
+            return Ok(None);
+        }
+        let erased = self.erased_lately().await?;
+        let slot = self.past.slot((owner, id));
+        if slot.given_up.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let seen = |rows: Option<T>| rows.map(|rows| Seen { erased, rows });
+        if let Ok(rows) = slot.tell(at, erased, &told) {
+            return Ok(seen(rows));
+        }
+        self.read_on(owner, id, &slot, at, erased).await?;
+        Ok(slot.tell(at, erased, &told).ok().and_then(seen))
+    }
+
+    /// The position of a version, when that is at hand: it never changes.
+    pub(super) fn position_of(&self, owner: OwnerId, id: ConversationId, version: Version) -> Option<Position> {
+        let slot = self.past.slots.get(&(owner, id))?;
+        let kept = slot.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.timeline.position(version)
+    }
+
+    /// Whether an answer of a timeline is to be held against the view's: that has come to `at`, and it is this one's turn.
+    fn is_sampled(&self, at: Position) -> bool {
+        self.past.answers.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE)
+            && self.view_position(CONVERSATION) >= at
+    }
+
+    /// A timeline did not say what the view says: it is not asked again.
+    fn give_up(&self, owner: OwnerId, id: ConversationId) {
+        tracing::error!(conversation = %id, "what it was by its timeline is not what its view shows; the view is believed");
+        debug_assert!(false, "the timeline of {id} and its view differ");
+        self.past.slot((owner, id)).given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Reads a conversation on until its timeline knows all up to `at`. Of one that is long, the rest is read by itself.
+    async fn read_on(
+        &self,
+        owner: OwnerId,
+        id: ConversationId,
+        slot: &Slot,
+        at: Position,
+        erased: Position,
+    ) -> Result<(), Trouble> {
+        let Ok(reading) = Arc::clone(&slot.reading).try_lock_owned() else { return Ok(()) };
+        // Looked at before it is read: what is read then is all that there was.
+        let known = *self.log.tail().head().borrow();
+        let head = if at > known { self.log.head().await? } else { known };
+        if self.read_page(owner, id, slot, head, erased).await? {
+            return Ok(());
+        }
+        let (service, slot) = (self.clone(), slot.clone());
+        tokio::spawn(async move {
+            let _reading = reading;
+            loop {
+                match service.read_page(owner, id, &slot, head, erased).await {
+                    Ok(false) => {}
+                    Ok(true) => break,
+                    Err(error) => {
+                        tracing::debug!(conversation = %id, "its timeline is not read to its end: {error}");
+                        break;
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Takes in the next page of a conversation; says whether that was the last.
+    async fn read_page(
+        &self,
+        owner: OwnerId,
+        id: ConversationId,
+        slot: &Slot,
+        head: Position,
+        erased: Position,
+    ) -> Result<bool, Trouble> {
+        let version = slot.kept.read().unwrap_or_else(PoisonError::into_inner).timeline.version();
+        let events = self.log.read_stream(owner, id.into(), version, PAGE).await?;
+        let mut kept = slot.kept.write().unwrap_or_else(PoisonError::into_inner);
+        for recorded in &events {
+            kept.timeline.take(recorded)?;
+        }
+        let whole = events.len() < PAGE;
+        if whole {
+            (kept.to, kept.erased) = (kept.to.max(head), kept.erased.max(erased));
+        }
+        let weight = u32::try_from(kept.timeline.weight()).unwrap_or(u32::MAX).saturating_add(1_024);
+        let too_long = kept.timeline.version().0 > VERSIONS_MAX;
+        if too_long {
+            slot.given_up.store(true, Ordering::Relaxed);
+            kept.timeline = Timeline::new(id);
+        }
+        drop(kept);
+        if weight != slot.weight {
+            self.past.slots.insert((owner, id), Slot { weight, ..slot.clone() });
+        }
+        Ok(whole || too_long)
+    }
+}
