@@ -115,6 +115,14 @@ impl Ledger {
         Ok(Self { actor: self.service.register(email).await?, ..self.clone() })
     }
 
+    /// The same ledger by a service that has read nothing yet.
+    pub fn unread(&self) -> Self {
+        let (pool, vault) = (self.pool.clone(), self.service.vault().clone());
+        let words: Arc<dyn Opener> = Arc::new(Words::new(self.log.clone(), vault.clone()));
+        let engine = Engine::start(pool.clone(), &[], &self.log.tail().head(), &words);
+        Self { service: Service::new(pool, self.log.clone(), vault, engine, Clock::system()), ..self.clone() }
+    }
+
     pub async fn start_conversation(&self) -> anyhow::Result<ConversationId> {
         let conversation = ConversationId(random::id());
         let start = Start::default();

@@ -1,13 +1,14 @@
-//! A page of fifty messages of a long branch, opened. Against a bare SELECT of as many of the limit's rows by their index.
+//! A page of fifty messages of a long branch, opened: read again and again, and for the first time. Against a bare SELECT of as
+//! many of the limit's rows by their index.
 
 use std::time::Duration;
 
-use convoledger::event::{BranchNumber, Depth, Position};
+use convoledger::event::{BranchNumber, ConversationId, Depth, Position};
 use convoledger::projection::CONVERSATION;
 use convoledger::view::Slice;
 use sqlx::Row as _;
 
-use crate::ledgers::Cluster;
+use crate::ledgers::{Cluster, Ledger};
 use crate::limit::{Limit, Place};
 use crate::rounds::{interleave, rate};
 use crate::text::Prose;
@@ -32,16 +33,12 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let ours = async |turn: Duration| {
         rate(turn, async || {
             turned += 1;
-            let slice = Slice::first(PAGE).after(Depth(turned % pages * i32::try_from(PAGE)?));
-            let page =
-                ledger.service.page(ledger.actor, conversation, BranchNumber(1), &slice, Position::LATEST).await?;
-            anyhow::ensure!(page.is_some_and(|page| page.rows.len() == PAGE as usize), "a page is whole");
-            Ok(1)
+            page(&ledger, conversation, turned % pages).await
         })
         .await
     };
     let mut looked = 0;
-    let against = async |turn: Duration| {
+    let mut against = async |turn: Duration| {
         rate(turn, async || {
             looked += 1;
             let after = looked % pages * i32::try_from(PAGE)?;
@@ -56,5 +53,25 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
         })
         .await
     };
-    interleave("transcript: a page of 50", "pages/s", ours, against).await
+    interleave("transcript: a page of 50", "pages/s", ours, &mut against).await?;
+    let (mut unread, mut turned) = (ledger.unread(), 0);
+    let first = async |turn: Duration| {
+        rate(turn, async || {
+            turned += 1;
+            // Every page once; then all by one who read none of them.
+            if turned % pages == 0 {
+                unread = ledger.unread();
+            }
+            page(&unread, conversation, turned % pages).await
+        })
+        .await
+    };
+    interleave("transcript: a page read for the first time", "pages/s", first, against).await
+}
+
+async fn page(ledger: &Ledger, conversation: ConversationId, nth: i32) -> anyhow::Result<u32> {
+    let slice = Slice::first(PAGE).after(Depth(nth * i32::try_from(PAGE)?));
+    let page = ledger.service.page(ledger.actor, conversation, BranchNumber(1), &slice, Position::LATEST).await?;
+    anyhow::ensure!(page.is_some_and(|page| page.rows.len() == PAGE as usize), "a page is whole");
+    Ok(1)
 }

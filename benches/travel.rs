@@ -65,6 +65,9 @@ pub async fn long(cluster: &Cluster) -> anyhow::Result<()> {
     let as_of = async |turn| rate(turn, async || page(&ledger, conversation, past()).await).await;
     let at_head = async |turn| rate(turn, async || page(&ledger, conversation, Position::LATEST).await).await;
     interleave("travel: the last 50 as of any version", "pages/s", as_of, at_head).await?;
+    let as_of = async |turn| rate(turn, async || page(&ledger.unread(), conversation, past()).await).await;
+    let at_head = async |turn| rate(turn, async || page(&ledger.unread(), conversation, Position::LATEST).await).await;
+    interleave("travel: the same, first look at either", "pages/s", as_of, at_head).await?;
     let as_of = async |turn| rate(turn, async || state(&ledger, conversation, past()).await).await;
     let at_head = async |turn| rate(turn, async || state(&ledger, conversation, Position::LATEST).await).await;
     interleave("travel: the whole state as of any version", "states/s", as_of, at_head).await?;
@@ -173,22 +176,33 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         ours / copied
     );
 
-    let mut turned = 0_usize;
+    // Each thread in turn, at one version after the other.
+    let (mut turned, count) = (0_usize, threads.len());
+    let mut point = move || {
+        turned += 1;
+        (turned % count, Version(2 + i32::try_from(turned / count * 7 % LENGTH).unwrap_or_default()))
+    };
     let state = async |turn| {
         rate(turn, async || {
-            turned += 1;
-            let (conversation, _) = threads[turned % threads.len()];
-            let version = Version(i32::try_from(2 + turned * 7 % LENGTH)?);
-            let at = ledger.service.moment(ledger.actor, Some(conversation), AsOf::Version(version)).await?;
-            let rows = ledger.service.conversations(ledger.actor, &[conversation], at).await?;
-            let slice = Slice::first(100);
-            let page = ledger.service.page(ledger.actor, conversation, BranchNumber::MAIN, &slice, at).await?;
-            anyhow::ensure!(rows.len() == 1 && page.is_some_and(|page| !page.rows.is_empty()), "it was there");
-            Ok(1)
+            let (thread, version) = point();
+            thread_at(&ledger, threads[thread].0, version).await
         })
         .await
     };
     interleave("travel: a thread at a point", "states/s", state, async |turn| theirs.rate("state", turn)).await?;
+    let mut unread = ledger.unread();
+    let state = async |turn| {
+        rate(turn, async || {
+            let (thread, version) = point();
+            if thread == 0 {
+                unread = ledger.unread();
+            }
+            thread_at(&unread, threads[thread].0, version).await
+        })
+        .await
+    };
+    let first = "travel: a thread at a point, first look";
+    interleave(first, "states/s", state, async |turn| theirs.rate("state", turn)).await?;
     let mut turned = 0_usize;
     let history = async |turn| {
         rate(turn, async || {
@@ -215,6 +229,16 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         .await
     };
     interleave("travel: a thread forked at a point", "forks/s", fork, async |turn| theirs.rate("fork", turn)).await
+}
+
+/// A thread as it was: the conversation and what had been said.
+async fn thread_at(ledger: &Ledger, conversation: ConversationId, version: Version) -> anyhow::Result<u32> {
+    let (service, actor) = (&ledger.service, ledger.actor);
+    let at = service.moment(actor, Some(conversation), AsOf::Version(version)).await?;
+    let rows = service.conversations(actor, &[conversation], at).await?;
+    let page = service.page(actor, conversation, BranchNumber::MAIN, &Slice::first(100), at).await?;
+    anyhow::ensure!(rows.len() == 1 && page.is_some_and(|page| !page.rows.is_empty()), "it was there");
+    Ok(1)
 }
 
 async fn size(pool: &sqlx::PgPool) -> anyhow::Result<i64> {

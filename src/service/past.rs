@@ -21,8 +21,10 @@ const BYTES_MAX: u64 = 64 << 20;
 const IDLE_MAX: Duration = Duration::from_mins(10);
 /// Versions of one conversation, at most.
 const VERSIONS_MAX: i32 = 50_000;
-/// Events in one read; a conversation of more is read while the view answers.
-const PAGE: usize = 500;
+/// Events that a reader waits for; of a conversation of more, the rest is read while the view answers.
+const AT_ONCE: usize = 128;
+/// Events in one read of the rest.
+const PAGE: usize = 1_000;
 /// One answer of so many is asked of the view, too.
 const SAMPLE: u64 = if cfg!(debug_assertions) { 1 } else { 1_000 };
 
@@ -40,7 +42,7 @@ struct Slot {
     kept: Arc<RwLock<Kept>>,
     /// Held by whoever reads on.
     reading: Arc<Mutex<()>>,
-    /// It did not say what the view said, or is too long.
+    /// It did not say what the view said, is too long, or cannot be read.
     given_up: Arc<AtomicBool>,
     weight: u32,
 }
@@ -167,14 +169,14 @@ impl Service {
         // Looked at before it is read: what is read then is all that there was.
         let known = *self.log.tail().head().borrow();
         let head = if at > known { self.log.head().await? } else { known };
-        if self.read_page(owner, id, slot, head, erased).await? {
+        if self.read_page(owner, id, slot, AT_ONCE, head, erased).await? {
             return Ok(());
         }
         let (service, slot) = (self.clone(), slot.clone());
         tokio::spawn(async move {
             let _reading = reading;
             loop {
-                match service.read_page(owner, id, &slot, head, erased).await {
+                match service.read_page(owner, id, &slot, PAGE, head, erased).await {
                     Ok(false) => {}
                     Ok(true) => break,
                     Err(error) => {
@@ -193,22 +195,22 @@ impl Service {
         owner: OwnerId,
         id: ConversationId,
         slot: &Slot,
+        limit: usize,
         head: Position,
         erased: Position,
     ) -> Result<bool, Trouble> {
         let version = slot.kept.read().unwrap_or_else(PoisonError::into_inner).timeline.version();
-        let events = self.log.read_stream(owner, id.into(), version, PAGE).await?;
+        let events = self.log.read_stream(owner, id.into(), version, limit).await?;
         let mut kept = slot.kept.write().unwrap_or_else(PoisonError::into_inner);
-        for recorded in &events {
-            kept.timeline.take(recorded)?;
-        }
-        let whole = events.len() < PAGE;
+        let taken = events.iter().try_for_each(|recorded| kept.timeline.take(recorded));
+        let whole = events.len() < limit;
         if whole {
             (kept.to, kept.erased) = (kept.to.max(head), kept.erased.max(erased));
         }
         let weight = u32::try_from(kept.timeline.weight()).unwrap_or(u32::MAX).saturating_add(1_024);
-        let too_long = kept.timeline.version().0 > VERSIONS_MAX;
-        if too_long {
+        // What this program cannot read, or not all of, the view still shows.
+        let given_up = taken.is_err() || kept.timeline.version().0 > VERSIONS_MAX;
+        if given_up {
             slot.given_up.store(true, Ordering::Relaxed);
             kept.timeline = Timeline::new(id);
         }
@@ -216,6 +218,6 @@ impl Service {
         if weight != slot.weight {
             self.past.slots.insert((owner, id), Slot { weight, ..slot.clone() });
         }
-        Ok(whole || too_long)
+        Ok(whole || given_up)
     }
 }
