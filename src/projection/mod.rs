@@ -27,4 +27,5 @@ pub use folder::{AUDIT, BUILT_IN, CONVERSATION, Projection, SEARCH, USAGE};
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use rows::Difference;
 pub use said::{Closed, Opener, Said, Unopened};
+pub use skip::left_out;
 pub use status::{State, Status, status};

@@ -11,11 +11,16 @@ use crate::event::Position;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Skips(BTreeSet<i64>);
 
+/// The positions that the projection of this name leaves out.
+pub async fn left_out(projection: &str, pool: &PgPool) -> Result<BTreeSet<Position>, sqlx::Error> {
+    let positions: Vec<i64> =
+        sqlx::query_scalar(include_str!("sql/skips.sql")).bind(projection).fetch_all(pool).await?;
+    Ok(positions.into_iter().map(Position).collect())
+}
+
 impl Skips {
     pub(super) async fn of(projection: &Projection, pool: &PgPool) -> Result<Self, sqlx::Error> {
-        let positions: Vec<i64> =
-            sqlx::query_scalar(include_str!("sql/skips.sql")).bind(&*projection.name).fetch_all(pool).await?;
-        Ok(Self(positions.into_iter().collect()))
+        Ok(Self(left_out(&projection.name, pool).await?.into_iter().map(|position| position.0).collect()))
     }
 
     /// How far a fold after `after` may go at once, at most to `last`, and whether what lies there is left out: then it

@@ -4,6 +4,7 @@
 //! not read yet. So the view is its check, too: one answer in [`SAMPLE`] is asked of both (in a debug build, all), and where they
 //! differ the view is believed.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::sync::Mutex;
 
 use super::{Actor, CONVERSATION, Service, Trouble};
 use crate::event::{ConversationId, OwnerId, Position, Version};
+use crate::projection::left_out;
 use crate::view::Seen;
 use crate::view::timeline::Timeline;
 
@@ -42,7 +44,7 @@ struct Slot {
     kept: Arc<RwLock<Kept>>,
     /// Held by whoever reads on.
     reading: Arc<Mutex<()>>,
-    /// It did not say what the view said, is too long, or cannot be read.
+    /// It did not say what the view said, is too long, or is not read by the one or the other.
     given_up: Arc<AtomicBool>,
     weight: u32,
 }
@@ -152,7 +154,7 @@ impl Service {
     /// A timeline did not say what the view says: it is not asked again.
     fn give_up(&self, owner: OwnerId, id: ConversationId) {
         tracing::error!(conversation = %id, "what it was by its timeline is not what its view shows; the view is believed");
-        debug_assert!(false, "the timeline of {id} and its view differ");
+        metrics::counter!("timelines_given_up").increment(1);
         self.past.slot((owner, id)).given_up.store(true, Ordering::Relaxed);
     }
 
@@ -201,6 +203,9 @@ impl Service {
     ) -> Result<bool, Trouble> {
         let version = slot.kept.read().unwrap_or_else(PoisonError::into_inner).timeline.version();
         let events = self.log.read_stream(owner, id.into(), version, limit).await?;
+        // What the view was told to leave out is not told of by a timeline either: the view is asked.
+        let left_out = if events.is_empty() { BTreeSet::new() } else { left_out(CONVERSATION, &self.pool).await? };
+        let left_out = events.iter().any(|recorded| left_out.contains(&recorded.position));
         let mut kept = slot.kept.write().unwrap_or_else(PoisonError::into_inner);
         let taken = events.iter().try_for_each(|recorded| kept.timeline.take(recorded));
         let whole = events.len() < limit;
@@ -209,7 +214,7 @@ impl Service {
         }
         let weight = u32::try_from(kept.timeline.weight()).unwrap_or(u32::MAX).saturating_add(1_024);
         // What this program cannot read, or not all of, the view still shows.
-        let given_up = taken.is_err() || kept.timeline.version().0 > VERSIONS_MAX;
+        let given_up = left_out || taken.is_err() || kept.timeline.version().0 > VERSIONS_MAX;
         if given_up {
             slot.given_up.store(true, Ordering::Relaxed);
             kept.timeline = Timeline::new(id);

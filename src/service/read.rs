@@ -147,7 +147,11 @@ impl Service {
         slice: &Slice<Depth>,
         at: Position,
     ) -> Result<Option<Page<Message>>, Trouble> {
-        let shows = message::page(&self.pool, actor.owner(), conversation, branch, slice, at).map_ok(Seen::transpose);
+        // A page that was read lately is asked only where it lies.
+        let wanted =
+            at == Position::LATEST && !self.recent.was_read((actor.owner(), conversation, branch, slice.clone()));
+        let shows = message::page(&self.pool, actor.owner(), conversation, branch, slice, at, wanted);
+        let shows = shows.map_ok(Seen::transpose);
         let told = |timeline: &Timeline| timeline.page(branch, slice, at);
         let Seen { erased, rows: page } = self.was(actor, conversation, at, told, shows).await?;
         let Some(Page { rows, has_next, has_previous, total }) = page else { return Ok(None) };
@@ -256,7 +260,7 @@ impl Service {
         limit: u32,
     ) -> Result<Vec<Arc<Opened>>, Trouble> {
         let Seen { erased, rows } = events::list(&self.pool, actor.owner(), filter, after, limit).await?;
-        self.recall(actor.owner(), &rows, Extent::Whole, erased).await
+        self.recall(actor.owner(), &rows, Extent::Whole, erased, Vec::new()).await
     }
 
     pub async fn count_events(&self, actor: Actor, filter: &EventFilter) -> Result<u64, Trouble> {
@@ -270,7 +274,7 @@ impl Service {
     /// The events at these positions: what titles, tags, names and comments are read from.
     pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Arc<Opened>>, Trouble> {
         let erased = self.log.erased().await?;
-        self.recall(actor.owner(), at, Extent::Whole, erased).await
+        self.recall(actor.owner(), at, Extent::Whole, erased, Vec::new()).await
     }
 
     /// What a conversation went through after `version`: what a stale caller missed.
@@ -306,9 +310,10 @@ impl Service {
     }
 
     async fn said(&self, owner: OwnerId, found: Seen<Vec<MessageRow>>) -> Result<Vec<Message>, Trouble> {
-        let Seen { erased, rows } = found;
+        let Seen { erased, mut rows } = found;
         let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
-        let opened = self.recall(owner, &positions, Extent::Content, erased).await?;
+        let read = rows.iter_mut().filter_map(|row| row.event.take()).collect();
+        let opened = self.recall(owner, &positions, Extent::Content, erased, read).await?;
         let opened = self.grafted(opened).await?;
         let mut rows = rows.into_iter();
         let message = |opened: Arc<Opened>| {

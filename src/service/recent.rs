@@ -10,21 +10,28 @@ use std::time::{Duration, Instant};
 use moka::sync::Cache;
 
 use super::{Opened, Service, Trouble};
-use crate::event::{OwnerId, Position};
+use crate::event::{BranchNumber, ConversationId, Depth, OwnerId, Position};
 use crate::log::digest::words_parts;
-use crate::view::event::{self as events, Extent};
+use crate::view::Slice;
+use crate::view::event::{self as events, EventRow, Extent};
 
 /// Bytes of all that is kept.
 const BYTES_MAX: u64 = 64 << 20;
 /// What an event takes beside its words, some bytes more or less.
 const FACTS_BYTES: usize = 2_048;
+const PAGES_MAX: u64 = 10_000;
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 /// How long what other servers took away may go unknown to reads of the past, which ask for nothing else.
 const LATELY: Duration = Duration::from_millis(20);
 
+/// A page of a branch.
+pub(super) type PageKey = (OwnerId, ConversationId, BranchNumber, Slice<Depth>);
+
 #[derive(Clone)]
 pub(super) struct Recent {
     kept: Cache<Position, Kept>,
+    /// Pages that were read lately: most of what is on them is at hand.
+    pages: Cache<PageKey, ()>,
     /// As far as this process knows.
     gone: Arc<Mutex<Gone>>,
     /// When the database was last asked which event took words away, and what it said.
@@ -57,7 +64,13 @@ impl Recent {
     pub(super) fn new() -> Self {
         let weigh = |_: &Position, kept: &Kept| u32::try_from(FACTS_BYTES + kept.opened.length).unwrap_or(u32::MAX);
         let kept = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX).time_to_live(TIME_TO_LIVE).build();
-        Self { kept, gone: Arc::default(), looked: Arc::default() }
+        let pages = Cache::builder().max_capacity(PAGES_MAX).time_to_live(TIME_TO_LIVE).build();
+        Self { kept, pages, gone: Arc::default(), looked: Arc::default() }
+    }
+
+    /// Whether this page was read lately; from now on it was.
+    pub(super) fn was_read(&self, page: PageKey) -> bool {
+        !self.pages.entry(page).or_insert(()).is_fresh()
     }
 
     /// The event at `position`, if it is the owner's and was opened that far, and nothing of it is known to have gone.
@@ -121,13 +134,14 @@ impl Service {
     }
 
     /// The owner's events at these positions as they stand behind `erased`, in this order. What is not there, or has expired, is
-    /// left out.
+    /// left out. They may have been `read` already, all of them.
     pub(super) async fn recall(
         &self,
         owner: OwnerId,
         positions: &[Position],
         extent: Extent,
         erased: Position,
+        read: Vec<EventRow>,
     ) -> Result<Vec<Arc<Opened>>, Trouble> {
         // Read before any key is.
         let gone = Gone { by: erased, keys: self.vault.forgotten() };
@@ -137,7 +151,8 @@ impl Service {
         let missing: Vec<_> =
             positions.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(position, _)| *position).collect();
         if !missing.is_empty() {
-            let rows = events::by_positions(&self.pool, owner, &missing, extent).await?;
+            let rows =
+                if read.is_empty() { events::by_positions(&self.pool, owner, &missing, extent).await? } else { read };
             let opened = self.open_rows(rows).await?.into_iter();
             let mut opened: HashMap<_, _> = opened.map(|opened| (opened.recorded.position, opened)).collect();
             for (position, found) in positions.iter().zip(&mut found) {

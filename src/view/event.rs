@@ -103,7 +103,7 @@ pub async fn by_positions(
 }
 
 /// Makes events of rows that come one a part, a part behind the other.
-fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
+pub(super) fn gather(rows: &[PgRow]) -> Result<Vec<EventRow>, sqlx::Error> {
     let mut events: Vec<EventRow> = Vec::with_capacity(rows.len());
     for row in rows {
         let position = Position(row.try_get("position")?);

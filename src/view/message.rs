@@ -1,10 +1,13 @@
 //! Messages: pages of a branch, single ones, and what stands beside and below one. A message stands in the log with all that it
 //! says, and is read there.
 
+use std::sync::LazyLock;
+
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row as _};
 use uuid::Uuid;
 
+use super::event::{EventRow, gather};
 use super::{Cut, Page, Seen, Slice, unexpected};
 use crate::event::{BranchNumber, ConversationId, Depth, MessageId, OwnerId, Place, Position, Rating, Segment};
 use crate::log::Fact;
@@ -17,9 +20,30 @@ pub struct MessageRow {
     pub rating: Option<Rating>,
     /// The event that holds the comment of the rating.
     pub comment_at: Option<Position>,
+    /// The event itself, where it was asked for; of its words, the content alone.
+    pub event: Option<EventRow>,
 }
 
-/// A page of a branch as it was at `at`, root first; keys are depths. None when there was no such branch.
+/// Where a page of the present lies, and with it its events and the first part of their words: for who has read none of them.
+static WITH_EVENTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "WITH page AS MATERIALIZED (\n{}\n)\n{}",
+        as_of!("../../projections/conversation/page.sql", Position::LATEST),
+        "SELECT page.erased, page.total, page.low, page.high, page.hidden, page.rating, page.comment_at, e.position, \
+            e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id, \
+            e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, \
+            e.command_digest, e.words_digest, e.leaf, e.reduced, w.part, w.subject_id, w.generation, w.nonce, w.ciphertext
+        FROM page
+        LEFT JOIN LATERAL (SELECT e.* FROM fold.event AS e WHERE e.position = page.position LIMIT 1) AS e ON true
+        LEFT JOIN LATERAL (
+            SELECT w.* FROM words AS w WHERE w.position = page.position AND w.part = 0 LIMIT 1
+        ) AS w ON true
+        ORDER BY e.depth"
+    )
+});
+
+/// A page of a branch as it was at `at`, root first, with its events when they are `wanted` and it is of the present; keys are depths. None when there was
+/// no such branch.
 pub async fn page(
     pool: &PgPool,
     owner: OwnerId,
@@ -27,13 +51,17 @@ pub async fn page(
     branch: BranchNumber,
     slice: &Slice<Depth>,
     at: Position,
+    wanted: bool,
 ) -> Result<Option<Seen<Page<MessageRow>>>, sqlx::Error> {
     let many = |count: u32| i32::try_from(count).unwrap_or(i32::MAX >> 1);
     let (first, last) = match slice.cut {
         Cut::First(count) => (Some(many(count)), None),
         Cut::Last(count) => (None, Some(many(count))),
     };
-    let rows = sqlx::query(as_of!("../../projections/conversation/page.sql", at))
+    let lies = as_of!("../../projections/conversation/page.sql", at);
+    let wanted = wanted && at == Position::LATEST;
+    let statement = if wanted { WITH_EVENTS.as_str() } else { lies };
+    let rows = sqlx::query(statement)
         .bind(owner.0)
         .bind(conversation.0)
         .bind(branch.0)
@@ -48,12 +76,17 @@ pub async fn page(
     let total: i32 = any.try_get("total")?;
     let (low, high): (i32, Option<i32>) = (any.try_get("low")?, any.try_get("high")?);
     let empty = any.try_get::<Option<i64>, _>("position")?.is_none();
-    let page = Page {
+    let mut page = Page {
         rows: if empty { Vec::new() } else { messages(&rows)? },
         has_next: high.is_some_and(|high| high < total),
         has_previous: total > 0 && low > 1,
         total: Some(u64::try_from(total).unwrap_or_default()),
     };
+    if wanted && !empty {
+        for (message, event) in page.rows.iter_mut().zip(gather(&rows)?) {
+            message.event = Some(event);
+        }
+    }
     Seen::of(&rows, page).map(Some)
 }
 
@@ -141,5 +174,6 @@ fn message(row: &PgRow) -> Result<MessageRow, sqlx::Error> {
         hidden: row.try_get::<Option<bool>, _>("hidden")?.unwrap_or_default(),
         rating,
         comment_at: row.try_get::<Option<i64>, _>("comment_at")?.map(Position),
+        event: None,
     })
 }

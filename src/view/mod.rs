@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::event::{ConversationId, Depth, Place, Position, Segment};
 
 /// Which part of a list is asked for: what lies between two keys, cut from one end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slice<Key> {
     /// Only what comes after this.
     pub after: Option<Key>,
@@ -42,7 +42,7 @@ pub struct Slice<Key> {
 }
 
 /// How many are asked for, at most, and from which end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cut {
     First(u32),
     Last(u32),

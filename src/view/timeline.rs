@@ -345,6 +345,7 @@ impl Timeline {
             hidden: judged.hidden,
             rating: judged.rating,
             comment_at: comment.map(|(_, step)| step.position),
+            event: None,
         })
     }
 

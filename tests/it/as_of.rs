@@ -94,7 +94,7 @@ fn a_timeline_says_of_any_position_what_the_view_says() {
                     let none = BranchNumber(i32::try_from(branches[id].len() + 1).expect("few"));
                     for number in [branches[id][branches[id].len() / 2].number, none] {
                         for slice in &slices {
-                            let page = lying::page(&pool, *owner, *id, number, slice, at).await.expect("read");
+                            let page = lying::page(&pool, *owner, *id, number, slice, at, false).await.expect("read");
                             let page = page.map(|page| page.rows);
                             prop_assert_eq!(page, timeline.page(number, slice, at), "{:?} as of {}", slice, at);
                         }
