@@ -23,8 +23,8 @@ const BYTES_MAX: u64 = 64 << 20;
 const IDLE_MAX: Duration = Duration::from_mins(10);
 /// Versions of one conversation, at most.
 const VERSIONS_MAX: i32 = 50_000;
-/// Events that a reader waits for; of a conversation of more, the rest is read while the view answers.
-const AT_ONCE: usize = 128;
+/// Events that a reader waits for; of a conversation of more, the rest is read while the view answers, from the second look on.
+const AT_ONCE: usize = 64;
 /// Events in one read of the rest.
 const PAGE: usize = 1_000;
 /// One answer of so many is asked of the view, too.
@@ -46,6 +46,8 @@ struct Slot {
     reading: Arc<Mutex<()>>,
     /// It did not say what the view said, is too long, or is not read by the one or the other.
     given_up: Arc<AtomicBool>,
+    /// Before, though it is not read to its end.
+    looked_at: Arc<AtomicBool>,
     weight: u32,
 }
 
@@ -76,6 +78,7 @@ impl Past {
             })),
             reading: Arc::default(),
             given_up: Arc::default(),
+            looked_at: Arc::default(),
             weight: 1_024,
         })
     }
@@ -171,7 +174,9 @@ impl Service {
         // Looked at before it is read: what is read then is all that there was.
         let known = *self.log.tail().head().borrow();
         let head = if at > known { self.log.head().await? } else { known };
-        if self.read_page(owner, id, slot, AT_ONCE, head, erased).await? {
+        let ended = self.read_page(owner, id, slot, AT_ONCE, head, erased).await?;
+        // A long one is not read to its end for a single look.
+        if ended || !slot.looked_at.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let (service, slot) = (self.clone(), slot.clone());
