@@ -157,7 +157,7 @@ impl Service {
     /// A timeline did not say what the view says: it is not asked again.
     fn give_up(&self, owner: OwnerId, id: ConversationId) {
         tracing::error!(conversation = %id, "what it was by its timeline is not what its view shows; the view is believed");
-        metrics::counter!("timelines_given_up").increment(1);
+        metrics::counter!("timelines_given_up_total").increment(1);
         self.past.slot((owner, id)).given_up.store(true, Ordering::Relaxed);
     }
 

@@ -117,16 +117,27 @@ async fn where_a_view_stands_is_looked_up_though_the_log_has_no_statistics() {
 }
 
 #[tokio::test]
-async fn a_stream_is_listed_by_its_versions_though_the_log_has_no_statistics() {
+async fn a_stream_is_listed_by_its_versions_though_the_log_is_small() {
     let database = fresh().await;
     let pool = database.pool(4);
-    let (owner, long) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
-    let (_, last) = grown(owner, long).write(&pool).await;
+    // Of so many events that of a range of positions fewer are expected than a stream has.
+    let (owner, id) = (OwnerId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    let mut history = History::default();
+    for nth in 0..100 {
+        let conversation = ConversationId(Uuid::from_u128(id.0.as_u128() + nth));
+        history.carry_out(owner, conversation, Act::Start(Start::default()), 0);
+        for _ in 0..50 {
+            let message = AppendMessage::text(MessageId(convoledger::random::id()), Role::User, "hello");
+            history.carry_out(owner, conversation, Act::Append(message), 0);
+        }
+    }
+    let (_, last) = history.write(&pool).await;
     pool.close().await;
     let mut connection = database.connect_as_owner().await.expect("a connection");
+    sqlx::raw_sql("ANALYZE").execute(&mut connection).await.expect("statistics");
     for (statement, arguments) in [
-        ("src/view/sql/events_of_stream.sql", format!("'{}', 0, NULL, 50, {}, '{}'", owner.0, last.0, long.0)),
-        ("src/view/sql/newest_of_stream.sql", format!("'{}', '{}', NULL, {}, 50", owner.0, long.0, last.0)),
+        ("src/view/sql/events_of_stream.sql", format!("'{}', 0, NULL, 50, {}, '{}'", owner.0, last.0, id.0)),
+        ("src/view/sql/newest_of_stream.sql", format!("'{}', '{}', NULL, {}, 50", owner.0, id.0, last.0)),
     ] {
         for mode in ["force_custom_plan", "force_generic_plan"] {
             let plan = plan(&mut connection, statement, &arguments, mode).await;

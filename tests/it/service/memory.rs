@@ -51,12 +51,15 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// A message: what it says, whether that is gone, where it stands and below what, whether it is hidden, and how it was rated.
+type Said = (Event, bool, Place, Option<Place>, bool, Option<Rating>, Option<Position>);
+
 /// All that is shown of a conversation as of a moment.
 #[derive(Debug, PartialEq)]
 struct Shown {
     rows: Vec<ConversationRow>,
     branches: Vec<BranchRow>,
-    messages: Vec<(Event, bool, Place, Option<Place>, bool, Option<Rating>, Option<Position>)>,
+    messages: Vec<Said>,
     events: Vec<(Position, Event, bool)>,
     titles: Vec<(Event, bool)>,
 }
