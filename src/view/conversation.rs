@@ -55,6 +55,16 @@ pub enum Status {
     Deleted,
 }
 
+impl Status {
+    pub(super) const fn of(archived: bool, deleted: bool) -> Self {
+        match (archived, deleted) {
+            (_, true) => Self::Deleted,
+            (true, false) => Self::Archived,
+            (false, false) => Self::Active,
+        }
+    }
+}
+
 /// Which conversations are asked for: those that meet all of it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
@@ -257,18 +267,13 @@ fn weight_of(key: Option<&Key>) -> Option<Decimal> {
 }
 
 fn conversation(row: &PgRow) -> Result<ConversationRow, sqlx::Error> {
-    let (archived, deleted) = (row.try_get("archived")?, row.try_get("deleted")?);
     let Json(tags) = row.try_get("tags")?;
     Ok(ConversationRow {
         id: ConversationId(row.try_get("id")?),
         title_at: row.try_get::<Option<i64>, _>("title_at")?.map(Position),
         tags,
         favorited: row.try_get("favorited")?,
-        status: match (archived, deleted) {
-            (_, true) => Status::Deleted,
-            (true, false) => Status::Archived,
-            (false, false) => Status::Active,
-        },
+        status: Status::of(row.try_get("archived")?, row.try_get("deleted")?),
         model: row.try_get("model")?,
         provider: row.try_get("provider")?,
         source: row.try_get("source")?,

@@ -202,16 +202,11 @@ impl Timeline {
             self.branch(number, occurred_at);
         }
         let state = &self.state;
-        let status = match (state.archived, state.deleted) {
-            (_, true) => Status::Deleted,
-            (true, false) => Status::Archived,
-            (false, false) => Status::Active,
-        };
         let shelf = Shelf {
             title: state.title,
             tags: state.tags.clone(),
             favorited: state.favorited,
-            status,
+            status: Status::of(state.archived, state.deleted),
             model: state.model.clone(),
             provider: state.provider.clone(),
             preferred: state.preferred,
