@@ -226,6 +226,9 @@ async fn an_event_that_does_not_fold_is_left_out_when_somebody_says_so_and_in_ev
     let pool = service.log().pool();
     let messages = "SELECT message_count FROM conversation.conversation";
     assert_eq!(number(pool, messages).await, 1);
+    // Nor does the past have it, by a server that never asks whether the view says the same.
+    let was = stand.unread().conversations(actor, &[conversation], recorded).await.expect("read");
+    assert_eq!(was[0].message_count, 1);
 
     let rebuild = Rebuild { projection: &VIEW, pool, opener: &Closed, throttle: None, stop: CancellationToken::new() };
     let rebuilt = rebuild.replace(|_, _| {}).await.expect("rebuilt without that event");
