@@ -153,7 +153,7 @@ impl Service {
             accounts: Accounts::new(pool.clone()),
             pool,
             words: Words::new(log.clone(), vault.clone()),
-            recent: recent::Recent::new(),
+            recent: recent::Recent::new(recent::BYTES_MAX),
             past: past::Past::new(),
             log,
             vault,

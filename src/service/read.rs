@@ -147,15 +147,20 @@ impl Service {
         slice: &Slice<Depth>,
         at: Position,
     ) -> Result<Option<Page<Message>>, Trouble> {
+        let owner = actor.owner();
         // A page that was read lately is asked only where it lies.
-        let wanted =
-            at == Position::LATEST && !self.recent.was_read((actor.owner(), conversation, branch, slice.clone()));
-        let shows = message::page(&self.pool, actor.owner(), conversation, branch, slice, at, wanted);
-        let shows = shows.map_ok(Seen::transpose);
+        if at == Position::LATEST && !self.recent.was_read((owner, conversation, branch, slice.clone())) {
+            let page = message::page_with_events(&self.pool, owner, conversation, branch, slice).await?;
+            let Some((Seen { erased, rows: page }, events)) = page else { return Ok(None) };
+            let Page { rows, has_next, has_previous, total } = page;
+            let opened = self.remember(events, Extent::Content, self.gone(erased)).await?;
+            return Ok(Some(Page { rows: self.thought_of(rows, opened).await?, has_next, has_previous, total }));
+        }
+        let shows = message::page(&self.pool, owner, conversation, branch, slice, at).map_ok(Seen::transpose);
         let told = |timeline: &Timeline| timeline.page(branch, slice, at);
         let Seen { erased, rows: page } = self.was(actor, conversation, at, told, shows).await?;
         let Some(Page { rows, has_next, has_previous, total }) = page else { return Ok(None) };
-        let rows = self.said(actor.owner(), Seen { erased, rows }).await?;
+        let rows = self.said(owner, Seen { erased, rows }).await?;
         Ok(Some(Page { rows, has_next, has_previous, total }))
     }
 
@@ -260,7 +265,7 @@ impl Service {
         limit: u32,
     ) -> Result<Vec<Arc<Opened>>, Trouble> {
         let Seen { erased, rows } = events::list(&self.pool, actor.owner(), filter, after, limit).await?;
-        self.recall(actor.owner(), &rows, Extent::Whole, erased, Vec::new()).await
+        self.recall(actor.owner(), &rows, Extent::Whole, erased).await
     }
 
     pub async fn count_events(&self, actor: Actor, filter: &EventFilter) -> Result<u64, Trouble> {
@@ -273,8 +278,8 @@ impl Service {
 
     /// The events at these positions: what titles, tags, names and comments are read from.
     pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Arc<Opened>>, Trouble> {
-        let erased = self.log.erased().await?;
-        self.recall(actor.owner(), at, Extent::Whole, erased, Vec::new()).await
+        let erased = self.erased_now().await?;
+        self.recall(actor.owner(), at, Extent::Whole, erased).await
     }
 
     /// What a conversation went through after `version`: what a stale caller missed.
@@ -310,23 +315,24 @@ impl Service {
     }
 
     async fn said(&self, owner: OwnerId, found: Seen<Vec<MessageRow>>) -> Result<Vec<Message>, Trouble> {
-        let Seen { erased, mut rows } = found;
-        let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
-        let read = rows.iter_mut().filter_map(|row| row.event.take()).collect();
-        let opened = self.recall(owner, &positions, Extent::Content, erased, read).await?;
-        let opened = self.grafted(opened).await?;
+        let positions: Vec<_> = found.rows.iter().map(|row| row.position).collect();
+        let opened = self.recall(owner, &positions, Extent::Content, found.erased).await?;
+        self.thought_of(found.rows, opened).await
+    }
+
+    /// Messages and what was thought of them, both in one order. What expired after its row was found is in the rows alone.
+    async fn thought_of(&self, rows: Vec<MessageRow>, opened: Vec<Arc<Opened>>) -> Result<Vec<Message>, Trouble> {
         let mut rows = rows.into_iter();
         let message = |opened: Arc<Opened>| {
             let fact = &opened.recorded.fact;
             let place = fact.place.ok_or_else(|| Trouble::Internal(format!("message {} stands nowhere", fact.id)))?;
             let parent = message::parent(fact, place);
-            // What expired meanwhile was left out.
             let row = rows.find(|row| row.position == opened.recorded.position);
-            let row = row.ok_or_else(|| Trouble::Internal("a message that was not asked for".to_owned()))?;
+            let row = row.ok_or_else(|| Trouble::Internal(format!("message {} was not asked for", fact.id)))?;
             let MessageRow { hidden, rating, comment_at, .. } = row;
             Ok(Message { opened, place, parent, hidden, rating, comment_at })
         };
-        opened.into_iter().map(message).collect()
+        self.grafted(opened).await?.into_iter().map(message).collect()
     }
 
     /// Gives grafted messages the words of their origins, which they have none beside.

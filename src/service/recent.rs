@@ -1,7 +1,7 @@
 //! What was read and opened lately: whoever reads on in a conversation does not have its words read and opened anew.
 //!
 //! An event never changes, but its words may go. So what was opened is kept together with how far words had gone by then, and
-//! counts as not there for whoever knows of more. Words stay in memory no longer than the keys that open them.
+//! counts as not there for whoever knows of more. Words are kept for a minute, as the keys that open them are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::view::Slice;
 use crate::view::event::{self as events, EventRow, Extent};
 
 /// Bytes of all that is kept.
-const BYTES_MAX: u64 = 64 << 20;
+pub(super) const BYTES_MAX: u64 = 64 << 20;
 /// What an event takes beside its words, some bytes more or less.
 const FACTS_BYTES: usize = 2_048;
 const PAGES_MAX: u64 = 10_000;
@@ -48,7 +48,7 @@ struct Kept {
 /// How far words had gone when something was read, or not quite as far: the newest event that had taken some away, and how
 /// often this process had let go of keys.
 #[derive(Clone, Copy, Default)]
-struct Gone {
+pub(super) struct Gone {
     by: Position,
     keys: u64,
 }
@@ -61,9 +61,9 @@ impl Gone {
 }
 
 impl Recent {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(bytes_max: u64) -> Self {
         let weigh = |_: &Position, kept: &Kept| u32::try_from(FACTS_BYTES + kept.opened.length).unwrap_or(u32::MAX);
-        let kept = Cache::builder().weigher(weigh).max_capacity(BYTES_MAX).time_to_live(TIME_TO_LIVE).build();
+        let kept = Cache::builder().weigher(weigh).max_capacity(bytes_max).time_to_live(TIME_TO_LIVE).build();
         let pages = Cache::builder().max_capacity(PAGES_MAX).time_to_live(TIME_TO_LIVE).build();
         Self { kept, pages, gone: Arc::default(), looked: Arc::default() }
     }
@@ -106,6 +106,7 @@ impl Recent {
     /// Lets go of everything.
     pub(super) fn forget_all(&self) {
         self.kept.invalidate_all();
+        self.pages.invalidate_all();
         self.sweep();
     }
 
@@ -117,48 +118,78 @@ impl Recent {
     fn gone(&self) -> MutexGuard<'_, Gone> {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn looked(&self) -> MutexGuard<'_, Option<(Instant, Position)>> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Service {
+    /// The same, but that it keeps nothing of what it reads: for who reads all there is, and that once.
+    pub(super) fn reading_once(&self) -> Self {
+        let mut service = self.clone();
+        Arc::make_mut(&mut service.0).recent = Recent::new(0);
+        service
+    }
+
     /// The newest event that took words away: all that this server took, and what others did until a moment ago.
     pub(super) async fn erased_lately(&self) -> Result<Position, Trouble> {
-        let looked = || self.recent.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = *looked();
-        if let Some((_, erased)) = known.filter(|(when, _)| when.elapsed() < LATELY) {
-            return Ok(erased.max(self.log.erased_here()));
+        let known = *self.recent.looked();
+        match known.filter(|(when, _)| when.elapsed() < LATELY) {
+            Some((_, erased)) => Ok(erased.max(self.log.erased_here())),
+            None => self.erased_now().await,
         }
+    }
+
+    /// The newest event that took words away.
+    pub(super) async fn erased_now(&self) -> Result<Position, Trouble> {
         let when = Instant::now();
         let erased = self.log.erased().await?;
-        *looked() = Some((when, erased));
-        Ok(erased.max(self.log.erased_here()))
+        *self.recent.looked() = Some((when, erased));
+        Ok(erased)
+    }
+
+    /// How far words have gone for whoever saw that `erased` was the newest event that took some away. To be asked before any key
+    /// is.
+    pub(super) fn gone(&self, erased: Position) -> Gone {
+        let gone = Gone { by: erased, keys: self.vault.forgotten() };
+        self.recent.behind(gone);
+        gone
     }
 
     /// The owner's events at these positions as they stand behind `erased`, in this order. What is not there, or has expired, is
-    /// left out. They may have been `read` already, all of them.
+    /// left out.
     pub(super) async fn recall(
         &self,
         owner: OwnerId,
         positions: &[Position],
         extent: Extent,
         erased: Position,
-        read: Vec<EventRow>,
     ) -> Result<Vec<Arc<Opened>>, Trouble> {
-        // Read before any key is.
-        let gone = Gone { by: erased, keys: self.vault.forgotten() };
-        self.recent.behind(gone);
+        let gone = self.gone(erased);
         let mut found: Vec<_> =
             positions.iter().map(|position| self.recent.get(owner, *position, extent, gone)).collect();
         let missing: Vec<_> =
             positions.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(position, _)| *position).collect();
         if !missing.is_empty() {
-            let rows =
-                if read.is_empty() { events::by_positions(&self.pool, owner, &missing, extent).await? } else { read };
-            let opened = self.open_rows(rows).await?.into_iter();
-            let mut opened: HashMap<_, _> = opened.map(|opened| (opened.recorded.position, opened)).collect();
+            let rows = events::by_positions(&self.pool, owner, &missing, extent).await?;
+            let opened = self.remember(rows, extent, gone).await?.into_iter();
+            let opened: HashMap<_, _> = opened.map(|opened| (opened.recorded.position, opened)).collect();
             for (position, found) in positions.iter().zip(&mut found) {
-                *found = found.take().or_else(|| Some(self.recent.keep(opened.remove(position)?, extent, gone)));
+                *found = found.take().or_else(|| opened.get(position).cloned());
             }
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Opens what was read and keeps it.
+    pub(super) async fn remember(
+        &self,
+        rows: Vec<EventRow>,
+        extent: Extent,
+        gone: Gone,
+    ) -> Result<Vec<Arc<Opened>>, Trouble> {
+        let opened = self.open_rows(rows).await?;
+        Ok(opened.into_iter().map(|opened| self.recent.keep(opened, extent, gone)).collect())
     }
 }

@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
-use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row as _};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres, Row as _};
 use uuid::Uuid;
 
 use super::event::{EventRow, gather};
@@ -20,30 +21,9 @@ pub struct MessageRow {
     pub rating: Option<Rating>,
     /// The event that holds the comment of the rating.
     pub comment_at: Option<Position>,
-    /// The event itself, where it was asked for; of its words, the content alone.
-    pub event: Option<EventRow>,
 }
 
-/// Where a page of the present lies, and with it its events and the first part of their words: for who has read none of them.
-static WITH_EVENTS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "WITH page AS MATERIALIZED (\n{}\n)\n{}",
-        as_of!("../../projections/conversation/page.sql", Position::LATEST),
-        "SELECT page.erased, page.total, page.low, page.high, page.hidden, page.rating, page.comment_at, e.position, \
-            e.recorded_at, e.occurred_at, e.owner_id, e.id, e.stream_id, e.command_id, e.actor_id, e.correlation_id, \
-            e.causation_id, e.version, e.segment, e.depth, e.kind_version, e.command_nth, e.kind, e.body, \
-            e.command_digest, e.words_digest, e.leaf, e.reduced, w.part, w.subject_id, w.generation, w.nonce, w.ciphertext
-        FROM page
-        LEFT JOIN LATERAL (SELECT e.* FROM fold.event AS e WHERE e.position = page.position LIMIT 1) AS e ON true
-        LEFT JOIN LATERAL (
-            SELECT w.* FROM words AS w WHERE w.position = page.position AND w.part = 0 LIMIT 1
-        ) AS w ON true
-        ORDER BY e.depth"
-    )
-});
-
-/// A page of a branch as it was at `at`, root first, with its events when they are `wanted` and it is of the present; keys are depths. None when there was
-/// no such branch.
+/// A page of a branch as it was at `at`, root first; keys are depths. None when there was no such branch.
 pub async fn page(
     pool: &PgPool,
     owner: OwnerId,
@@ -51,17 +31,46 @@ pub async fn page(
     branch: BranchNumber,
     slice: &Slice<Depth>,
     at: Position,
-    wanted: bool,
 ) -> Result<Option<Seen<Page<MessageRow>>>, sqlx::Error> {
+    let statement = as_of!("../../projections/conversation/page.sql", at);
+    let query = of_page(statement, owner, conversation, branch, slice, at);
+    paged(&query.fetch_all(pool).await?)
+}
+
+/// A page of a branch as it is, as [`page`] has it, and its events with the first part of their words: for who has none of them
+/// at hand.
+pub async fn page_with_events(
+    pool: &PgPool,
+    owner: OwnerId,
+    conversation: ConversationId,
+    branch: BranchNumber,
+    slice: &Slice<Depth>,
+) -> Result<Option<(Seen<Page<MessageRow>>, Vec<EventRow>)>, sqlx::Error> {
+    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+        let page = as_of!("../../projections/conversation/page.sql", Position::LATEST);
+        format!("WITH page AS MATERIALIZED (\n{page}\n)\n{}", include_str!("sql/with_events.sql"))
+    });
+    let query = of_page(&STATEMENT, owner, conversation, branch, slice, Position::LATEST);
+    let rows = query.fetch_all(pool).await?;
+    let Some(page) = paged(&rows)? else { return Ok(None) };
+    let events = if page.rows.rows.is_empty() { Vec::new() } else { gather(&rows)? };
+    Ok(Some((page, events)))
+}
+
+fn of_page<'q>(
+    statement: &'static str,
+    owner: OwnerId,
+    conversation: ConversationId,
+    branch: BranchNumber,
+    slice: &Slice<Depth>,
+    at: Position,
+) -> Query<'q, Postgres, PgArguments> {
     let many = |count: u32| i32::try_from(count).unwrap_or(i32::MAX >> 1);
     let (first, last) = match slice.cut {
         Cut::First(count) => (Some(many(count)), None),
         Cut::Last(count) => (None, Some(many(count))),
     };
-    let lies = as_of!("../../projections/conversation/page.sql", at);
-    let wanted = wanted && at == Position::LATEST;
-    let statement = if wanted { WITH_EVENTS.as_str() } else { lies };
-    let rows = sqlx::query(statement)
+    sqlx::query(statement)
         .bind(owner.0)
         .bind(conversation.0)
         .bind(branch.0)
@@ -70,24 +79,20 @@ pub async fn page(
         .bind(first)
         .bind(last)
         .bind(at.0)
-        .fetch_all(pool)
-        .await?;
+}
+
+fn paged(rows: &[PgRow]) -> Result<Option<Seen<Page<MessageRow>>>, sqlx::Error> {
     let Some(any) = rows.first() else { return Ok(None) };
     let total: i32 = any.try_get("total")?;
     let (low, high): (i32, Option<i32>) = (any.try_get("low")?, any.try_get("high")?);
     let empty = any.try_get::<Option<i64>, _>("position")?.is_none();
-    let mut page = Page {
-        rows: if empty { Vec::new() } else { messages(&rows)? },
+    let page = Page {
+        rows: if empty { Vec::new() } else { messages(rows)? },
         has_next: high.is_some_and(|high| high < total),
         has_previous: total > 0 && low > 1,
         total: Some(u64::try_from(total).unwrap_or_default()),
     };
-    if wanted && !empty {
-        for (message, event) in page.rows.iter_mut().zip(gather(&rows)?) {
-            message.event = Some(event);
-        }
-    }
-    Seen::of(&rows, page).map(Some)
+    Seen::of(rows, page).map(Some)
 }
 
 /// The messages of an owner that have these ids, as they were at `at`, in no order.
@@ -174,6 +179,5 @@ fn message(row: &PgRow) -> Result<MessageRow, sqlx::Error> {
         hidden: row.try_get::<Option<bool>, _>("hidden")?.unwrap_or_default(),
         rating,
         comment_at: row.try_get::<Option<i64>, _>("comment_at")?.map(Position),
-        event: None,
     })
 }

@@ -340,7 +340,6 @@ impl Timeline {
             hidden: judged.hidden,
             rating: judged.rating,
             comment_at: comment.map(|(_, step)| step.position),
-            event: None,
         })
     }
 

@@ -138,7 +138,8 @@ impl Service {
             }
             plan => plan?,
         };
-        let making = Making { plan, service: self, work };
+        let service = self.reading_once();
+        let making = Making { plan, service: &service, work };
         match making.make(&mut told).await {
             Err(error @ (ExportError::Closed | ExportError::Expired)) => {
                 work.remove()?;

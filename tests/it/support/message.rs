@@ -38,7 +38,7 @@ pub async fn page(
     slice: &Slice<Depth>,
     at: Position,
 ) -> Read<Option<Page<Message>>> {
-    let Some(Seen { erased, rows: page }) = message::page(pool, owner, id, branch, slice, at, false).await? else {
+    let Some(Seen { erased, rows: page }) = message::page(pool, owner, id, branch, slice, at).await? else {
         return Ok(None);
     };
     let Page { rows, has_next, has_previous, total } = page;
@@ -77,7 +77,7 @@ async fn read(pool: &PgPool, owner: OwnerId, found: Seen<Vec<MessageRow>>) -> Re
     let positions: Vec<_> = found.rows.iter().map(|row| row.position).collect();
     let events = event::by_positions(pool, owner, &positions, Extent::Content).await?;
     let events: HashMap<_, _> = events.into_iter().map(|event| (event.recorded.position, event)).collect();
-    let message = |MessageRow { position, hidden, rating, comment_at, .. }: MessageRow| {
+    let message = |MessageRow { position, hidden, rating, comment_at }: MessageRow| {
         let event = events[&position].clone();
         let fact = &event.recorded.fact;
         let place = fact.place.expect("a message stands somewhere");
