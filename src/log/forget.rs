@@ -149,3 +149,15 @@ impl Log {
         sqlx::query(include_str!("sql/swept.sql")).bind(because.0).execute(&self.pool).await.map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_words_away_is_told_alike_everywhere() {
+        let kinds = format!("e.kind IN ('{}')", ERASING.join("', '"));
+        let told = [include_str!("../../migrations/0006_forgetting.sql"), include_str!("sql/erasures.sql")];
+        assert!(told.iter().all(|told| told.contains(&kinds)), "{kinds}");
+    }
+}

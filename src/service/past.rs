@@ -5,8 +5,8 @@
 //! differ the view is believed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -20,6 +20,8 @@ use crate::view::timeline::Timeline;
 
 /// Bytes of all that is kept.
 const BYTES_MAX: u64 = 64 << 20;
+/// What one takes before it is read.
+const SLOT_BYTES: u32 = 1_024;
 const IDLE_MAX: Duration = Duration::from_mins(10);
 /// Versions of one conversation, at most.
 const VERSIONS_MAX: i32 = 50_000;
@@ -44,19 +46,18 @@ struct Slot {
     kept: Arc<RwLock<Kept>>,
     /// Held by whoever reads on.
     reading: Arc<Mutex<()>>,
-    /// It did not say what the view said, is too long, or is not read by the one or the other.
-    given_up: Arc<AtomicBool>,
-    /// Before, though it is not read to its end.
-    looked_at: Arc<AtomicBool>,
     weight: u32,
 }
 
 struct Kept {
-    timeline: Timeline,
+    /// None once it was given up: it differed from the view, is too long, or holds what the view or this program does not read.
+    timeline: Option<Timeline>,
     /// Everything of it up to here is known.
     to: Position,
     /// What was taken away by then is known.
     erased: Position,
+    /// Whether somebody looked before it was read to its end.
+    looked_at: bool,
 }
 
 impl Past {
@@ -72,26 +73,34 @@ impl Past {
     fn slot(&self, key: Key) -> Slot {
         self.slots.get_with(key, || Slot {
             kept: Arc::new(RwLock::new(Kept {
-                timeline: Timeline::new(key.1),
+                timeline: Some(Timeline::new(key.1)),
                 to: Position::default(),
                 erased: Position::default(),
+                looked_at: false,
             })),
             reading: Arc::default(),
-            given_up: Arc::default(),
-            looked_at: Arc::default(),
-            weight: 1_024,
+            weight: SLOT_BYTES,
         })
     }
 }
 
 impl Slot {
+    fn read(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What `told` says of the timeline, if that tells anything; the error is that it does not know all up to `at` yet.
     fn tell<T>(&self, at: Position, erased: Position, told: &impl Fn(&Timeline) -> T) -> Result<Option<T>, Unknown> {
-        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.read();
+        let Some(timeline) = &kept.timeline else { return Ok(None) };
         if kept.to < at || kept.erased < erased {
             return Err(Unknown);
         }
-        Ok(kept.timeline.is_whole().then(|| told(&kept.timeline)))
+        Ok(timeline.is_whole().then(|| told(timeline)))
     }
 }
 
@@ -107,13 +116,22 @@ impl Service {
         told: impl Fn(&Timeline) -> T,
         shows: impl Future<Output = Result<Seen<T>, sqlx::Error>>,
     ) -> Result<Seen<T>, Trouble> {
-        let told = match self.told(actor.owner(), id, at, told).await? {
-            Some(told) if !self.is_sampled(at) => return Ok(told),
-            told => told,
-        };
+        let owner = actor.owner();
+        if at == Position::LATEST {
+            return Ok(shows.await?);
+        }
+        let erased = self.erased_lately().await?;
+        let Some(rows) = self.told(owner, id, at, erased, &told).await? else { return Ok(shows.await?) };
+        if !self.is_sampled(at) {
+            return Ok(Seen { erased, rows });
+        }
         let shown = shows.await?;
-        if told.is_some_and(|told| told.rows != shown.rows) {
-            self.give_up(actor.owner(), id);
+        if rows != shown.rows {
+            // What another server let expire a moment ago, the view does not show any more: this is no difference.
+            let erased = self.erased_now().await?;
+            if self.told(owner, id, at, erased, &told).await?.is_some_and(|rows| rows != shown.rows) {
+                self.give_up(owner, id);
+            }
         }
         Ok(shown)
     }
@@ -123,29 +141,21 @@ impl Service {
         owner: OwnerId,
         id: ConversationId,
         at: Position,
-        told: impl Fn(&Timeline) -> T,
-    ) -> Result<Option<Seen<T>>, Trouble> {
-        if at == Position::LATEST {
-            return Ok(None);
-        }
-        let erased = self.erased_lately().await?;
+        erased: Position,
+        told: &impl Fn(&Timeline) -> T,
+    ) -> Result<Option<T>, Trouble> {
         let slot = self.past.slot((owner, id));
-        if slot.given_up.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        let seen = |rows: Option<T>| rows.map(|rows| Seen { erased, rows });
-        if let Ok(rows) = slot.tell(at, erased, &told) {
-            return Ok(seen(rows));
+        if let Ok(rows) = slot.tell(at, erased, told) {
+            return Ok(rows);
         }
         self.read_on(owner, id, &slot, at, erased).await?;
-        Ok(slot.tell(at, erased, &told).ok().and_then(seen))
+        Ok(slot.tell(at, erased, told).ok().flatten())
     }
 
     /// The position of a version, when that is at hand: it never changes.
     pub(super) fn position_of(&self, owner: OwnerId, id: ConversationId, version: Version) -> Option<Position> {
         let slot = self.past.slots.get(&(owner, id))?;
-        let kept = slot.kept.read().unwrap_or_else(PoisonError::into_inner);
-        kept.timeline.position(version)
+        slot.read().timeline.as_ref()?.position(version)
     }
 
     /// Whether an answer of a timeline is to be held against the view's: that has come to `at`, and it is this one's turn.
@@ -158,7 +168,8 @@ impl Service {
     fn give_up(&self, owner: OwnerId, id: ConversationId) {
         tracing::error!(conversation = %id, "what it was by its timeline is not what its view shows; the view is believed");
         metrics::counter!("timelines_given_up_total").increment(1);
-        self.past.slot((owner, id)).given_up.store(true, Ordering::Relaxed);
+        debug_assert!(false, "the timeline of {id} and its view differ");
+        self.past.slot((owner, id)).write().timeline = None;
     }
 
     /// Reads a conversation on until its timeline knows all up to `at`. Of one that is long, the rest is read by itself.
@@ -176,7 +187,7 @@ impl Service {
         let head = if at > known { self.log.head().await? } else { known };
         let ended = self.read_page(owner, id, slot, AT_ONCE, head, erased).await?;
         // A long one is not read to its end for a single look.
-        if ended || !slot.looked_at.swap(true, Ordering::Relaxed) {
+        if ended || !std::mem::replace(&mut slot.write().looked_at, true) {
             return Ok(());
         }
         let (service, slot) = (self.clone(), slot.clone());
@@ -206,23 +217,22 @@ impl Service {
         head: Position,
         erased: Position,
     ) -> Result<bool, Trouble> {
-        let version = slot.kept.read().unwrap_or_else(PoisonError::into_inner).timeline.version();
+        let Some(version) = slot.read().timeline.as_ref().map(Timeline::version) else { return Ok(true) };
         let events = self.log.read_stream(owner, id.into(), version, limit).await?;
         // What the view was told to leave out is not told of by a timeline either: the view is asked.
         let left_out = if events.is_empty() { BTreeSet::new() } else { left_out(CONVERSATION, &self.pool).await? };
         let left_out = events.iter().any(|recorded| left_out.contains(&recorded.position));
-        let mut kept = slot.kept.write().unwrap_or_else(PoisonError::into_inner);
-        let taken = events.iter().try_for_each(|recorded| kept.timeline.take(recorded));
         let whole = events.len() < limit;
-        if whole {
-            (kept.to, kept.erased) = (kept.to.max(head), kept.erased.max(erased));
-        }
-        let weight = u32::try_from(kept.timeline.weight()).unwrap_or(u32::MAX).saturating_add(1_024);
+        let mut kept = slot.write();
+        let Some(timeline) = &mut kept.timeline else { return Ok(true) };
+        let taken = events.iter().try_for_each(|recorded| timeline.take(recorded));
         // What this program cannot read, or not all of, the view still shows.
-        let given_up = left_out || taken.is_err() || kept.timeline.version().0 > VERSIONS_MAX;
+        let given_up = left_out || taken.is_err() || timeline.version().0 > VERSIONS_MAX;
+        let weight = SLOT_BYTES.saturating_add(u32::try_from(timeline.weight()).unwrap_or(u32::MAX));
         if given_up {
-            slot.given_up.store(true, Ordering::Relaxed);
-            kept.timeline = Timeline::new(id);
+            kept.timeline = None;
+        } else if whole {
+            (kept.to, kept.erased) = (kept.to.max(head), kept.erased.max(erased));
         }
         drop(kept);
         if weight != slot.weight {
