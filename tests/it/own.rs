@@ -198,12 +198,7 @@ async fn an_event_that_does_not_fold_is_left_out_when_somebody_says_so_and_in_ev
     let poison = done(service, actor, order(conversation, [say("one")])).await.position;
     done(service, actor, order(conversation, [say("two")])).await;
     stand.folded(actor).await;
-    let mut owner = stand.database.connect_as_owner().await.expect("the owner");
-    let break_it = format!("UPDATE event SET body = jsonb_set(body, '{{branch}}', '-1') WHERE position = {poison}");
-    // One by one: together they would hold locks that a fold under way waits for.
-    for statement in ["ALTER TABLE event DISABLE TRIGGER append_only", &break_it, "DROP SCHEMA conversation CASCADE"] {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut owner).await.expect("broken");
-    }
+    stand.poison(poison).await;
     let stuck = tokio::time::timeout(Duration::from_secs(20), async {
         while service.projections().await.expect("told").iter().all(|view| view.status.state != State::Failed) {
             tokio::time::sleep(Duration::from_millis(50)).await;

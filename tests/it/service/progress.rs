@@ -6,7 +6,6 @@ use std::time::Duration;
 use convoledger::projection::{BUILT_IN, State};
 use convoledger::service::Progress;
 use futures::{Stream, StreamExt as _};
-use sqlx::AssertSqlSafe;
 use tokio::time::{sleep, timeout};
 
 use crate::support::service::{Stand, done, order, say, started};
@@ -35,12 +34,7 @@ async fn each_is_shown_at_once_and_then_when_it_changes() {
     assert!(timeout(Duration::from_millis(1_500), quiet.next()).await.is_err(), "what does not change is not shown");
 
     let broken = done(service, actor, order(conversation, [say("one")])).await.position;
-    let mut owner = stand.database.connect_as_owner().await.expect("the owner");
-    let break_it = format!("UPDATE event SET body = jsonb_set(body, '{{branch}}', '-1') WHERE position = {broken}");
-    // One by one: together they would hold locks that a fold under way waits for.
-    for statement in ["ALTER TABLE event DISABLE TRIGGER append_only", &break_it, "DROP SCHEMA conversation CASCADE"] {
-        sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut owner).await.expect("broken");
-    }
+    stand.poison(broken).await;
     let failed = until(&mut quiet, |now| now.status.state == State::Failed).await;
     assert!(failed.status.error.is_some() && failed.status.position < broken, "{failed:?}");
 }

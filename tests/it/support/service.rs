@@ -60,6 +60,24 @@ impl Stand {
         }
     }
 
+    /// Makes the message at `position` one that no view of conversations can fold, and has that view begin anew.
+    pub async fn poison(&self, position: Position) {
+        let mut owner = self.database.connect_as_owner().await.expect("the owner");
+        let break_it =
+            format!("UPDATE event SET body = jsonb_set(body, '{{branch}}', '-1') WHERE position = {position}");
+        // One by one: together they would hold locks that a fold under way waits for. The last may still meet one that holds
+        // some of what it drops and waits for the rest.
+        for statement in
+            ["ALTER TABLE event DISABLE TRIGGER append_only", &break_it, "DROP SCHEMA conversation CASCADE"]
+        {
+            let mut ran = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut owner).await;
+            while ran.as_ref().err().and_then(sqlx::Error::as_database_error).is_some_and(is_deadlock) {
+                ran = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut owner).await;
+            }
+            ran.expect("broken");
+        }
+    }
+
     /// The log verifies: the head that it verifies to.
     pub async fn holds(&self) -> Position {
         let log = self.service.log();
@@ -67,6 +85,10 @@ impl Stand {
         assert_eq!(report.wrong, None);
         log.head().await.expect("a head")
     }
+}
+
+fn is_deadlock(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == "40P01")
 }
 
 async fn server(database: &TestDatabase, keys: &TempDir, clock: Clock) -> Service {
