@@ -11,7 +11,6 @@ use convoledger::projection::CONVERSATION;
 use convoledger::random;
 use convoledger::service::{AsOf, Outcome};
 use convoledger::view::Slice;
-use convoledger::view::event::EventFilter;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnectOptions;
 
@@ -207,15 +206,24 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
     let history = async |turn| {
         rate(turn, async || {
             turned += 1;
-            let filter =
-                EventFilter { stream: Some(threads[turned % threads.len()].0.into()), ..EventFilter::default() };
-            let events = ledger.service.events(ledger.actor, &filter, Position(0), 100).await?;
-            anyhow::ensure!(events.len() > LENGTH, "all of it");
-            Ok(1)
+            events(&ledger, threads[turned % threads.len()].0).await
         })
         .await
     };
     interleave("travel: a thread's history", "threads/s", history, async |turn| theirs.rate("history", turn)).await?;
+    let (mut turned, mut unread) = (0_usize, ledger.unread());
+    let history = async |turn| {
+        rate(turn, async || {
+            turned += 1;
+            if turned % threads.len() == 0 {
+                unread = ledger.unread();
+            }
+            events(&unread, threads[turned % threads.len()].0).await
+        })
+        .await
+    };
+    let first = "travel: a thread's history, first look";
+    interleave(first, "threads/s", history, async |turn| theirs.rate("history", turn)).await?;
     let mut turned = 0_usize;
     let fork = async |turn| {
         rate(turn, async || {
@@ -238,6 +246,13 @@ async fn thread_at(ledger: &Ledger, conversation: ConversationId, version: Versi
     let rows = service.conversations(actor, &[conversation], at).await?;
     let page = service.page(actor, conversation, BranchNumber::MAIN, &Slice::first(100), at).await?;
     anyhow::ensure!(rows.len() == 1 && page.is_some_and(|page| !page.rows.is_empty()), "it was there");
+    Ok(1)
+}
+
+/// What a thread went through.
+async fn events(ledger: &Ledger, conversation: ConversationId) -> anyhow::Result<u32> {
+    let events = ledger.service.events_of(ledger.actor, conversation, Position(0), 100, Position::LATEST).await?;
+    anyhow::ensure!(events.len() > LENGTH, "all of it");
     Ok(1)
 }
 

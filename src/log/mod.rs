@@ -31,6 +31,7 @@ pub use appender::Limits;
 pub use digest::Hash;
 use forget::ERASING;
 pub use forget::erased;
+pub use read::Reach;
 pub use retention::{Rested, Span};
 pub use tail::{Batch, Live};
 

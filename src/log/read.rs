@@ -232,6 +232,21 @@ impl Log {
     pub async fn head(&self) -> Result<Position, sqlx::Error> {
         head(&self.pool).await
     }
+
+    /// How far it has come.
+    pub async fn reach(&self) -> Result<Reach, sqlx::Error> {
+        let (head, erased) = sqlx::query_as(include_str!("sql/reach.sql")).fetch_one(&self.pool).await?;
+        Ok(Reach { head: Position(head), erased: Position(erased) })
+    }
+}
+
+/// How far the log has come, as one statement sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// The newest position.
+    pub head: Position,
+    /// The newest event that took words away.
+    pub erased: Position,
 }
 
 /// The newest position.

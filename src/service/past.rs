@@ -56,7 +56,7 @@ struct Kept {
     to: Position,
     /// What was taken away by then is known.
     erased: Position,
-    /// Whether somebody looked before it was read to its end.
+    /// Whether somebody looked before it was read to its end, or listed its events.
     looked_at: bool,
 }
 
@@ -120,7 +120,7 @@ impl Service {
         if at == Position::LATEST {
             return Ok(shows.await?);
         }
-        let erased = self.erased_lately().await?;
+        let erased = self.reached_lately().await?.erased;
         let Some(rows) = self.told(owner, id, at, erased, &told).await? else { return Ok(shows.await?) };
         if !self.is_sampled(at) {
             return Ok(Seen { erased, rows });
@@ -128,12 +128,19 @@ impl Service {
         let shown = shows.await?;
         if rows != shown.rows {
             // What another server let expire a moment ago, the view does not show any more: this is no difference.
-            let erased = self.erased_now().await?;
+            let erased = self.reached_now().await?.erased;
             if self.told(owner, id, at, erased, &told).await?.is_some_and(|rows| rows != shown.rows) {
                 self.give_up(owner, id);
             }
         }
         Ok(shown)
+    }
+
+    /// Whether somebody looked at what a conversation went through before: a timeline is not read for a single look.
+    pub(super) fn looks_again(&self, owner: OwnerId, id: ConversationId) -> bool {
+        let slot = self.past.slot((owner, id));
+        let known = slot.read().looked_at;
+        known || std::mem::replace(&mut slot.write().looked_at, true)
     }
 
     async fn told<T>(
@@ -183,7 +190,7 @@ impl Service {
     ) -> Result<(), Trouble> {
         let Ok(reading) = Arc::clone(&slot.reading).try_lock_owned() else { return Ok(()) };
         // Looked at before it is read: what is read then is all that there was.
-        let known = *self.log.tail().head().borrow();
+        let known = self.recent.head().max(*self.log.tail().head().borrow());
         let head = if at > known { self.log.head().await? } else { known };
         let ended = self.read_page(owner, id, slot, AT_ONCE, head, erased).await?;
         // A long one is not read to its end for a single look.

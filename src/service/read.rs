@@ -268,6 +268,31 @@ impl Service {
         self.recall(actor.owner(), &rows, Extent::Whole, erased).await
     }
 
+    /// What a conversation went through after `after`, in order: the first `limit` events as of `at`.
+    ///
+    /// Of the present it is what was there a moment ago, at least what the actor was told is done and what the view of
+    /// conversations shows: who must not miss what another server appends now asks for [`events`](Self::events).
+    pub async fn events_of(
+        &self,
+        actor: Actor,
+        conversation: ConversationId,
+        after: Position,
+        limit: u32,
+        at: Position,
+    ) -> Result<Vec<Arc<Opened>>, Trouble> {
+        let shown = self.view_position(CONVERSATION).max(self.acknowledged.wanted(actor.account, None));
+        let at = at.min(self.reached_lately().await?.head.max(shown));
+        let filter = EventFilter { stream: Some(conversation.into()), kinds: Vec::new(), last: Some(at) };
+        let lists = events::list(&self.pool, actor.owner(), &filter, after, limit);
+        let found = if self.looks_again(actor.owner(), conversation) {
+            let told = |timeline: &Timeline| timeline.events(after, limit, at);
+            self.was(actor, conversation, at, told, lists).await?
+        } else {
+            lists.await?
+        };
+        self.recall(actor.owner(), &found.rows, Extent::Whole, found.erased).await
+    }
+
     pub async fn count_events(&self, actor: Actor, filter: &EventFilter) -> Result<u64, Trouble> {
         Ok(events::count(&self.pool, actor.owner(), filter).await?)
     }
@@ -278,7 +303,7 @@ impl Service {
 
     /// The events at these positions: what titles, tags, names and comments are read from.
     pub async fn events_at(&self, actor: Actor, at: &[Position]) -> Result<Vec<Arc<Opened>>, Trouble> {
-        let erased = self.erased_now().await?;
+        let erased = self.reached_now().await?.erased;
         self.recall(actor.owner(), at, Extent::Whole, erased).await
     }
 

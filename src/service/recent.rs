@@ -11,6 +11,7 @@ use moka::sync::Cache;
 
 use super::{Opened, Service, Trouble};
 use crate::event::{BranchNumber, ConversationId, Depth, OwnerId, Position};
+use crate::log::Reach;
 use crate::log::digest::words_parts;
 use crate::view::Slice;
 use crate::view::event::{self as events, EventRow, Extent};
@@ -21,7 +22,7 @@ pub(super) const BYTES_MAX: u64 = 64 << 20;
 const FACTS_BYTES: usize = 2_048;
 const PAGES_MAX: u64 = 10_000;
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
-/// How long what other servers took away may go unknown to reads of the past, which ask for nothing else.
+/// How long what other servers appended and took away may go unknown to reads from memory, which ask for nothing else.
 const LATELY: Duration = Duration::from_millis(20);
 
 /// A page of a branch.
@@ -34,8 +35,8 @@ pub(super) struct Recent {
     pages: Cache<PageKey, ()>,
     /// As far as this process knows.
     gone: Arc<Mutex<Gone>>,
-    /// When the database was last asked which event took words away, and what it said.
-    looked: Arc<Mutex<Option<(Instant, Position)>>>,
+    /// When the database was last asked how far the log has come, and what it said.
+    looked: Arc<Mutex<Option<(Instant, Reach)>>>,
 }
 
 #[derive(Clone)]
@@ -119,7 +120,12 @@ impl Recent {
         self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn looked(&self) -> MutexGuard<'_, Option<(Instant, Position)>> {
+    /// How far the log is known to have come.
+    pub(super) fn head(&self) -> Position {
+        self.looked().map_or(Position::default(), |(_, reach)| reach.head)
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Option<(Instant, Reach)>> {
         self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,21 +138,22 @@ impl Service {
         service
     }
 
-    /// The newest event that took words away: all that this server took, and what others did until a moment ago.
-    pub(super) async fn erased_lately(&self) -> Result<Position, Trouble> {
+    /// How far the log has come, by what others did until a moment ago; of what takes words away, also by all that this server
+    /// did.
+    pub(super) async fn reached_lately(&self) -> Result<Reach, Trouble> {
         let known = *self.recent.looked();
         match known.filter(|(when, _)| when.elapsed() < LATELY) {
-            Some((_, erased)) => Ok(erased.max(self.log.erased_here())),
-            None => self.erased_now().await,
+            Some((_, Reach { head, erased })) => Ok(Reach { head, erased: erased.max(self.log.erased_here()) }),
+            None => self.reached_now().await,
         }
     }
 
-    /// The newest event that took words away.
-    pub(super) async fn erased_now(&self) -> Result<Position, Trouble> {
+    /// How far the log has come.
+    pub(super) async fn reached_now(&self) -> Result<Reach, Trouble> {
         let when = Instant::now();
-        let erased = self.log.erased().await?;
-        *self.recent.looked() = Some((when, erased));
-        Ok(erased)
+        let reach = self.log.reach().await?;
+        *self.recent.looked() = Some((when, reach));
+        Ok(reach)
     }
 
     /// How far words have gone for whoever saw that `erased` was the newest event that took some away. To be asked before any key

@@ -247,6 +247,14 @@ impl Timeline {
         nth(&self.steps, version.0).map(|(_, step)| step.position)
     }
 
+    /// Where its events after `after` and up to `at` lie in the log: the first `limit`.
+    #[must_use]
+    pub fn events(&self, after: Position, limit: u32, at: Position) -> Vec<Position> {
+        let first = self.steps.partition_point(|step| step.position <= after);
+        let listed = self.steps[first..].iter().map(|step| step.position).take_while(|position| *position <= at);
+        listed.take(limit as usize).collect()
+    }
+
     /// The conversation as it was at `at`; none before it began.
     #[must_use]
     pub fn conversation(&self, at: Position) -> Option<ConversationRow> {

@@ -218,8 +218,7 @@ impl Conversation {
         after: Option<Cursor>,
     ) -> Result<EventConnection> {
         let counted = context.look_ahead().field("totalCount").exists();
-        let filter = Some((Some(self.row.id.into()), Vec::new()));
-        event::page(&Asker::of(context), filter, first, after, counted, self.at).await
+        event::history(&Asker::of(context), self.row.id, first, after, counted, self.at).await
     }
 }
 

@@ -12,9 +12,9 @@ use super::cursor::{At, Cursor, Mark};
 use super::id::Name;
 use super::page::{bounded, connection};
 use super::scalar::BigInt;
-use crate::event::{OwnerId, Position, StreamId};
+use crate::event::{ConversationId, OwnerId, Position, StreamId};
 use crate::log::digest;
-use crate::service::Opened;
+use crate::service::{Opened, Trouble};
 use crate::view::event as view;
 
 #[derive(Clone)]
@@ -124,27 +124,55 @@ impl EventFilter {
     }
 }
 
-/// A page of events after a cursor, of those up to `at`.
+/// A page of events after a cursor.
 pub async fn page(
     asker: &Asker<'_>,
     filter: Option<(Option<StreamId>, Vec<String>)>,
     first: Option<i32>,
     after: Option<Cursor>,
     counted: bool,
+) -> Result<EventConnection> {
+    let (first, after) = window(asker, first, after)?;
+    let Some((stream, kinds)) = filter else { return Ok(EventConnection::new(Vec::new(), (false, false), Some(0))) };
+    let filter = view::EventFilter { stream, kinds, last: None };
+    let read = asker.service.events(asker.actor, &filter, after, first + 1).await;
+    answer(asker, read, (first, after), counted.then_some(&filter)).await
+}
+
+/// A page of what a conversation went through up to `at`, after a cursor.
+pub async fn history(
+    asker: &Asker<'_>,
+    conversation: ConversationId,
+    first: Option<i32>,
+    after: Option<Cursor>,
+    counted: bool,
     at: Position,
 ) -> Result<EventConnection> {
+    let (first, after) = window(asker, first, after)?;
+    let read = asker.service.events_of(asker.actor, conversation, after, first + 1, at).await;
+    let filter = view::EventFilter { stream: Some(conversation.into()), kinds: Vec::new(), last: Some(at) };
+    answer(asker, read, (first, after), counted.then_some(&filter)).await
+}
+
+fn window(asker: &Asker<'_>, first: Option<i32>, after: Option<Cursor>) -> Result<(u32, Position)> {
     let first = bounded("first", first.unwrap_or(50))?;
     let after = after.map(|cursor| asker.take(&cursor)).transpose()?.map_or(Position(0), |mark| mark.position);
-    let Some((stream, kinds)) = filter else { return Ok(EventConnection::new(Vec::new(), (false, false), Some(0))) };
-    let filter = view::EventFilter { stream, kinds, last: Some(at) };
-    let read = asker.service.events(asker.actor, &filter, after, first + 1).await;
+    Ok((first, after))
+}
+
+/// A page of what was read, which is one event more where there are more; with the number of all that are `counted`.
+async fn answer(
+    asker: &Asker<'_>,
+    read: Result<Vec<Arc<Opened>>, Trouble>,
+    (first, after): (u32, Position),
+    counted: Option<&view::EventFilter>,
+) -> Result<EventConnection> {
     let mut events = read.map_err(|error| trouble(&error))?;
     let has_next = events.len() > first as usize;
     events.truncate(first as usize);
-    let total = if counted {
-        Some(asker.service.count_events(asker.actor, &filter).await.map_err(|error| trouble(&error))?)
-    } else {
-        None
+    let total = match counted {
+        Some(filter) => Some(asker.service.count_events(asker.actor, filter).await.map_err(|error| trouble(&error))?),
+        None => None,
     };
     let items = events.into_iter().map(|opened| (asker.give(&mark(opened.recorded.position)), Event(opened)));
     Ok(EventConnection::new(items.collect(), (has_next, after.0 > 0), total))

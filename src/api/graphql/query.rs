@@ -177,7 +177,7 @@ impl Query {
         let asker = Asker::of(context);
         let counted = context.look_ahead().field("totalCount").exists();
         let filter = filter.unwrap_or_default().resolve(&asker)?;
-        event::page(&asker, filter, first, after, counted, Position::LATEST).await
+        event::page(&asker, filter, first, after, counted).await
     }
 
     /// What the asker's messages used and cost, in a range of time, by any set of dimensions; by none, one row. Without a

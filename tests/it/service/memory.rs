@@ -1,5 +1,6 @@
 //! What a server keeps in memory of what it read: it never shows what has gone, nor anything but what the database says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use convoledger::event::{
@@ -7,7 +8,7 @@ use convoledger::event::{
 };
 use convoledger::ledger::{Act, AppendMessage, Below, EditMessage};
 use convoledger::random;
-use convoledger::service::{Actor, AsOf, CONVERSATION, Outcome, Service};
+use convoledger::service::{Actor, AsOf, CONVERSATION, Opened, Outcome, Service};
 use convoledger::view::branch::BranchRow;
 use convoledger::view::conversation::ConversationRow;
 use convoledger::view::event::EventFilter;
@@ -54,13 +55,17 @@ fn deed() -> impl Strategy<Value = Deed> {
 /// A message: what it says, whether that is gone, where it stands and below what, whether it is hidden, and how it was rated.
 type Said = (Event, bool, Place, Option<Place>, bool, Option<Rating>, Option<Position>);
 
+/// An event, and whether what it said is gone.
+type Told = (Position, Event, bool);
+
 /// All that is shown of a conversation as of a moment.
 #[derive(Debug, PartialEq)]
 struct Shown {
     rows: Vec<ConversationRow>,
     branches: Vec<BranchRow>,
     messages: Vec<Said>,
-    events: Vec<(Position, Event, bool)>,
+    events: Vec<Told>,
+    history: Vec<Told>,
     titles: Vec<(Event, bool)>,
 }
 
@@ -85,13 +90,16 @@ async fn shown(service: &Service, actor: Actor, id: ConversationId, at: Position
     }
     let filter = EventFilter { stream: Some(id.into()), last: Some(at), ..EventFilter::default() };
     let events = service.events(actor, &filter, Position(0), 500).await.expect("read");
+    let history = service.events_of(actor, id, Position(0), 500, at).await.expect("read");
+    let told = |one: &Arc<Opened>| (one.recorded.position, one.event.clone(), one.forgotten);
     let titled: Vec<_> = rows.iter().filter_map(|row| row.title_at).collect();
     let titles = service.events_at(actor, &titled).await.expect("read");
     Shown {
         rows,
         branches,
         messages,
-        events: events.iter().map(|one| (one.recorded.position, one.event.clone(), one.forgotten)).collect(),
+        events: events.iter().map(told).collect(),
+        history: history.iter().map(told).collect(),
         titles: titles.iter().map(|one| (one.event.clone(), one.forgotten)).collect(),
     }
 }
@@ -210,4 +218,33 @@ async fn what_goes_is_shown_nowhere_from_then_on() {
         _ => false,
     });
     assert_eq!(known.count(), 0);
+}
+
+#[tokio::test]
+async fn a_history_misses_nothing_that_its_reader_knows_of() {
+    let stand = Stand::new().await;
+    let (here, there) = (&stand.service, stand.beside().await);
+    let ann = stand.actor("ann@example.org").await;
+    let id = started(here, ann).await;
+    let listed = async |service: &Service, at| {
+        let events = service.events_of(ann, id, Position(0), 100, at).await.expect("read");
+        events.iter().map(|one| one.recorded.position).collect::<Vec<_>>()
+    };
+    let mut known = listed(here, Position::LATEST).await;
+    let first = known.clone();
+    for (service, other) in [(here, &there), (&there, here)].into_iter().cycle().take(20) {
+        // At once where it was done, …
+        let Outcome::Done(done) = service.execute(ann, order(id, [say("words")])).await.expect("an answer") else {
+            panic!("nothing stands against it");
+        };
+        known.push(done.position);
+        assert_eq!(listed(service, Position::LATEST).await, known);
+        // … where the view shows it, …
+        other.caught_up(ann, CONVERSATION, Some(done.position)).await.expect("it catches up");
+        assert_eq!(listed(other, Position::LATEST).await, known);
+        // … and never more than had been said by then.
+        assert_eq!(listed(other, first[0]).await, first);
+        let after = service.events_of(ann, id, first[0], 2, done.position).await.expect("read");
+        assert_eq!(after.iter().map(|one| one.recorded.position).collect::<Vec<_>>(), known[1..known.len().min(3)]);
+    }
 }
