@@ -21,6 +21,8 @@ const EVENTS: i64 = 100_000;
 const ROUNDS: usize = 3;
 const IN_FLIGHT: usize = 64;
 const CALLERS: usize = 8;
+/// What `--offline` uses of two cores.
+const CORES: usize = 2;
 
 pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let ledger = cluster.ledger(&[]).await?;
@@ -45,7 +47,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let words = Words::new(ledger.log.clone(), ledger.service.vault().clone());
     let began = Clock::instant();
     let all = BUILT_IN.iter().map(|projection| replace(&ledger, projection, &words));
-    let took: Vec<Duration> = stream::iter(all).buffered(2).try_collect().await?;
+    let took: Vec<Duration> = stream::iter(all).buffered(CORES).try_collect().await?;
     let each: Vec<_> = took.iter().map(|took| format!("{:.1} s", took.as_secs_f64())).collect();
     let whole = began.elapsed().as_secs_f64();
     println!("rebuild: all views over {head} events, two at a time: {whole:.1} s ({})", each.join(", "));
@@ -84,7 +86,8 @@ async fn fill(ledger: &Ledger) -> anyhow::Result<i64> {
 async fn replace(ledger: &Ledger, projection: &Projection, opener: &dyn Opener) -> anyhow::Result<Duration> {
     let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", projection.name));
     sqlx::query(drop).execute(&ledger.pool).await?;
-    let rebuild = Rebuild { projection, pool: &ledger.pool, opener, throttle: None, stop: CancellationToken::new() };
+    let rebuild =
+        Rebuild { projection, pool: &ledger.pool, opener, throttle: None, strands: CORES, stop: CancellationToken::new() };
     let began = Clock::instant();
     rebuild.replace(|_, _| {}).await?;
     Ok(began.elapsed())

@@ -1,6 +1,7 @@
 -- What was said in events ($1, $2], opened ($3 positions, $4 parts, $5 texts), folded into documents and the vocabulary.
 --
--- Rows are only added, and which is added depends on nothing that is there: the order of ranges is of no matter.
+-- Rows are only added, and which is added depends on nothing that is there: the order of ranges is of no matter. What two
+-- folds at once may both add is added in one order, so that neither waits for the other in a circle.
 WITH said AS MATERIALIZED (
     SELECT e.position, e.occurred_at, e.owner_id, e.stream_id AS conversation_id, e.segment, e.depth, e.body,
         bucket(e.owner_id) AS bucket,
@@ -37,7 +38,8 @@ document_put AS (
 ),
 
 spoken_put AS (
-    INSERT INTO spoken (owner_id, language) SELECT DISTINCT owner_id, language FROM said ON CONFLICT DO NOTHING
+    INSERT INTO spoken (owner_id, language) SELECT DISTINCT owner_id, language FROM said ORDER BY owner_id, language
+    ON CONFLICT DO NOTHING
 ),
 
 word_now AS MATERIALIZED (
@@ -57,4 +59,5 @@ new AS MATERIALIZED (
 
 INSERT INTO vocabulary (bucket, language, word, stem, reversed)
 SELECT bucket, language, word, stem(language, word), reverse(word) FROM new
+ORDER BY word, language, bucket
 ON CONFLICT DO NOTHING

@@ -28,7 +28,7 @@ pub(super) struct RebuildCommand {
     /// The views; all when none is named
     #[arg(value_name = "NAME")]
     views: Vec<String>,
-    /// Make several views at once, on all cores: for when no server runs, or may be slow
+    /// Use all cores, for several views and several parts of one: for when no server runs, or may be slow
     #[arg(long, conflicts_with_all = ["rollback", "drop_old", "throttle"])]
     offline: bool,
     /// Compare only: the live rows stay, the new ones are dropped
@@ -71,7 +71,8 @@ impl RebuildCommand {
         let (order, bars) = (&self, &MultiProgress::new());
         let rebuilds = views.iter().map(|projection| {
             let (pool, opener) = (&workshop.pool, &*workshop.opener);
-            let rebuild = Rebuild { projection, pool, opener, throttle: order.throttle, stop: stop.clone() };
+            let rebuild =
+                Rebuild { projection, pool, opener, throttle: order.throttle, strands: workers, stop: stop.clone() };
             async move {
                 let became = order.one(&rebuild, bars).await;
                 let became = became.with_context(|| format!("rebuilding `{}`", projection.name))?;

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction}
 
 use super::said::{Opener, Said, Unopened};
 use super::status::is_missing;
-use super::{Projection, table};
+use super::{Projection, Strand, table};
 use crate::event::{KINDS, Position};
 use crate::log::erased;
 
@@ -76,10 +76,21 @@ impl Range {
 impl Projection {
     /// The events in (`after`, `last`] as this projection folds them: with their words if it is an opened one.
     pub async fn range(&self, opener: &dyn Opener, after: Position, last: Position) -> Result<Range, FoldError> {
+        self.range_of(Strand::WHOLE, opener, after, last).await
+    }
+
+    /// As [`range`](Self::range), with the words of one strand alone.
+    pub(super) async fn range_of(
+        &self,
+        strand: Strand,
+        opener: &dyn Opener,
+        after: Position,
+        last: Position,
+    ) -> Result<Range, FoldError> {
         if !self.opened {
             return Ok(Range::of_facts(after, last));
         }
-        match opener.said(after, last).await {
+        match opener.said(strand, after, last).await {
             Ok(said) => Ok(Range { said, ..Range::of_facts(after, last) }),
             Err(Unopened::Database(source)) => Err(self.database(source)),
             Err(Unopened::Damaged(what)) => {
@@ -95,7 +106,7 @@ impl Projection {
         self.fold_in(&self.name, pool, range).await
     }
 
-    /// As [`fold`](Self::fold), into whatever schema.
+    /// As [`fold`](Self::fold), into whatever schema. Behind it may be told where else its tables are sought, as in a search path.
     pub(super) async fn fold_in(&self, schema: &str, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
         let begun = table::begin(schema, &mut connection).await;

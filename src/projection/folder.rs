@@ -13,6 +13,9 @@ pub struct Projection {
     pub index: Cow<'static, str>,
     /// One statement that folds the events in ($1, $2].
     pub apply: Cow<'static, str>,
+    /// Through what its fold reads events, with the column that says of which stream they are: `event`, and views of its own.
+    /// Nothing if it may not fold different streams apart from each other and at the same time.
+    pub streams: &'static [(&'static str, &'static str)],
     /// Whether its fold is given words in the clear ([`Said`](super::Said), as $3, $4 and $5). Its rows are then kept out
     /// of the write-ahead log, of standbys, of backups and of the catalog's statistics.
     pub opened: bool,
@@ -29,14 +32,16 @@ pub const CONVERSATION: Projection = Projection::of_facts(
     ),
     include_str!("../../projections/conversation/index.sql"),
     include_str!("../../projections/conversation/apply.sql"),
-);
+)
+.apart(&[("event", "stream_id"), ("act", "conversation_id")]);
 
 pub const SEARCH: Projection = Projection::of_words(
     "search",
     include_str!("../../projections/search/schema.sql"),
     include_str!("../../projections/search/index.sql"),
     include_str!("../../projections/search/apply.sql"),
-);
+)
+.apart(&[("event", "stream_id")]);
 
 pub const USAGE: Projection = Projection::of_facts(
     "usage",
@@ -62,6 +67,7 @@ impl Projection {
             schema: Cow::Borrowed(schema),
             index: Cow::Borrowed(index),
             apply: Cow::Borrowed(apply),
+            streams: &[],
             opened: false,
             own: false,
         }
@@ -74,9 +80,16 @@ impl Projection {
             schema: Cow::Borrowed(schema),
             index: Cow::Borrowed(index),
             apply: Cow::Borrowed(apply),
+            streams: &[],
             opened: true,
             own: false,
         }
+    }
+
+    /// The same, whose fold may fold different streams apart from each other: it reads events through these views alone.
+    const fn apart(mut self, streams: &'static [(&'static str, &'static str)]) -> Self {
+        self.streams = streams;
+        self
     }
 
     pub fn question(&self) -> &str {

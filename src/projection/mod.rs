@@ -3,7 +3,7 @@
 //! [`folder`] holds the projections, [`own`] reads those that are not built in and [`check`] sees what they do.
 //! `table` makes their tables, [`fold`] folds one range of events in one transaction (with what was [`said`] in them,
 //! where a projection needs that), [`engine`] keeps doing so as the log grows, [`rebuild`] makes rows anew beside the
-//! live ones, `rows` compares them, [`sweep`] takes out what somebody said, and [`status`](mod@status) tells how far
+//! live ones (in each [`strand`] of the log by itself), `rows` compares them, [`sweep`] takes out what somebody said, and [`status`](mod@status) tells how far
 //! each projection has come. No projection reads another.
 
 pub mod check;
@@ -17,6 +17,7 @@ pub mod rows;
 pub mod said;
 mod skip;
 pub mod status;
+pub mod strand;
 pub mod sweep;
 mod table;
 
@@ -29,3 +30,4 @@ pub use rows::Difference;
 pub use said::{Closed, Opener, Said, Unopened};
 pub use skip::left_out;
 pub use status::{State, Status, status};
+pub use strand::Strand;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
+use super::strand::drop_strands;
 use super::table::{drop_schema, exists};
 use super::{BUILT_IN, Projection};
 
@@ -83,6 +84,7 @@ pub fn read(folder: &Path) -> Result<Projection, NoProjection> {
         schema: format!("-- {}\n{}", manifest.answers.trim(), text("schema.sql")?).into(),
         index: index.into(),
         apply: text("apply.sql")?.into(),
+        streams: &[],
         opened: manifest.reads == Reads::Words,
         own: true,
     })
@@ -119,6 +121,7 @@ pub async fn drop(name: &str, pool: &PgPool) -> Result<bool, sqlx::Error> {
         for end in ["", "_next", "_old"] {
             drop_schema(&format!("{name}{end}"), &mut transaction).await?;
         }
+        drop_strands(name, &mut transaction).await?;
     }
     transaction.commit().await.map(|()| there)
 }
@@ -136,6 +139,7 @@ fn name_fits(name: &str) -> Result<(), String> {
     let taken = TAKEN.contains(&name)
         || name.starts_with("pg_")
         || TAKEN_ENDS.iter().any(|end| name.ends_with(end))
+        || name.contains("_strand_")
         || BUILT_IN.iter().any(|built_in| built_in.name == name);
     if taken { Err(format!("the name `{name}` is taken; choose another one")) } else { Ok(()) }
 }
@@ -149,9 +153,21 @@ mod tests {
         for fits in ["a", "thumbs_down", "v2"] {
             assert_eq!(name_fits(fits), Ok(()));
         }
-        for taken in
-            ["", "A", "2a", "a-b", "a b", "a;drop", "é", "pg_x", "vault", "conversation", "x_old", &"a".repeat(41)]
-        {
+        for taken in [
+            "",
+            "A",
+            "2a",
+            "a-b",
+            "a b",
+            "a;drop",
+            "é",
+            "pg_x",
+            "vault",
+            "conversation",
+            "x_old",
+            "x_strand_1",
+            &"a".repeat(41),
+        ] {
             assert!(name_fits(taken).is_err(), "{taken}");
         }
     }

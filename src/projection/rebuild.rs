@@ -1,7 +1,7 @@
 //! A view made anew beside the live one, which goes on being read and folded, and then put in its place by renaming.
 //!
 //! The rows of `x` are made in the schema `x_next`, in large ranges that each commit with their progress: if this is
-//! killed, the next rebuild goes on where it was. What was live is kept as `x_old`, until the next rebuild or until it is
+//! killed, the next rebuild goes on where it was. With several cores it goes in several strands (`strand`). What was live is kept as `x_old`, until the next rebuild or until it is
 //! dropped. A fold has no side effects, so nothing but rows is made again.
 
 use std::num::NonZeroU32;
@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::skip::Skips;
-use super::status::{is_missing, qualified, standing_in};
+use super::status::{Standing, is_missing, qualified, standing_in};
+use super::strand::{APART, drop_strands, strands_of};
 use super::table::{Indexes, drop_schema, enter, exists, rename};
-use super::{Difference, FoldError, Folded, Opener, Projection, Range, rows};
+use super::{Difference, FoldError, Folded, Opener, Projection, Range, Strand, rows};
 use crate::clock::Clock;
 use crate::event::Position;
 
@@ -31,6 +32,9 @@ pub struct Rebuild<'a> {
     pub opener: &'a dyn Opener,
     /// Events a second at most, to leave the rest of the machine to others.
     pub throttle: Option<NonZeroU32>,
+    /// In how many strands it folds a projection whose streams do not depend on each other: as many as there are cores to be
+    /// used.
+    pub strands: usize,
     /// Ends it between two ranges; what is made stays for the next one.
     pub stop: CancellationToken,
 }
@@ -64,16 +68,16 @@ pub enum RebuildError {
 
 impl Rebuild<'_> {
     /// Makes the rows anew, compares, and puts them in place. `told` hears how far it is, and how far it must go.
-    pub async fn replace(&self, told: impl FnMut(Position, Position)) -> Result<Rebuilt, RebuildError> {
+    pub async fn replace(&self, told: impl FnMut(Position, Position) + Send) -> Result<Rebuilt, RebuildError> {
         self.make(told, true).await
     }
 
     /// Makes the rows anew, compares, and drops them again.
-    pub async fn compare(&self, told: impl FnMut(Position, Position)) -> Result<Rebuilt, RebuildError> {
+    pub async fn compare(&self, told: impl FnMut(Position, Position) + Send) -> Result<Rebuilt, RebuildError> {
         self.make(told, false).await
     }
 
-    async fn make(&self, told: impl FnMut(Position, Position), keep: bool) -> Result<Rebuilt, RebuildError> {
+    async fn make(&self, told: impl FnMut(Position, Position) + Send, keep: bool) -> Result<Rebuilt, RebuildError> {
         self.begin().await?;
         let skips = Skips::of(self.projection, self.pool).await.map_err(|source| self.database(source))?;
         self.catch_up(&skips, told).await?;
@@ -85,9 +89,16 @@ impl Rebuild<'_> {
     async fn begin(&self) -> Result<(), RebuildError> {
         let (next, database) = (self.next(), |source| self.database(source));
         match standing_in(&next, self.pool).await {
-            Ok(standing) if standing.fingerprint == self.projection.fingerprint() => return Ok(()),
-            Ok(_) => {
-                let dropped = async { drop_schema(&next, &mut *self.pool.acquire().await?).await };
+            Ok(standing) => {
+                if self.goes_on_from(&standing).await.map_err(database)? {
+                    return Ok(());
+                }
+                let dropped = async {
+                    let mut transaction = self.pool.begin().await?;
+                    drop_schema(&next, &mut transaction).await?;
+                    drop_strands(&self.projection.name, &mut transaction).await?;
+                    transaction.commit().await
+                };
                 dropped.await.map_err(database)?;
             }
             Err(error) if is_missing(&error) => {}
@@ -96,46 +107,93 @@ impl Rebuild<'_> {
         Ok(self.projection.create_in(&next, Indexes::Later, self.pool).await?)
     }
 
+    /// Whether what stands so is of this folder, and all there.
+    async fn goes_on_from(&self, standing: &Standing) -> Result<bool, sqlx::Error> {
+        let whole = standing.position != APART || !strands_of(&self.projection.name, self.pool).await?.is_empty();
+        Ok(whole && standing.fingerprint == self.projection.fingerprint())
+    }
+
     /// Folds until little is left.
-    async fn catch_up(&self, skips: &Skips, mut told: impl FnMut(Position, Position)) -> Result<(), RebuildError> {
+    async fn catch_up(
+        &self,
+        skips: &Skips,
+        mut told: impl FnMut(Position, Position) + Send,
+    ) -> Result<(), RebuildError> {
         let next = self.next();
-        // No more than a second's worth at once, else a throttle would only put pauses between bursts.
-        let most = self.throttle.map_or(RANGE_EVENTS_MAX, |throttle| RANGE_EVENTS_MAX.min(throttle.get().into()));
-        let mut range = most;
+        let mut range = self.most(Strand::WHOLE);
         loop {
             let standing = standing_in(&next, self.pool).await.map_err(|source| self.database(source))?;
             let (position, head) = (standing.position, standing.head);
+            if position == APART {
+                self.fold_strands(skips, &mut told).await?;
+                continue;
+            }
             told(position, head);
-            if head.0 - position.0 <= REST_EVENTS_MAX {
+            let rest = head.0 - position.0;
+            // However short the log is: what is rarely done is rarely right.
+            let whole = position == Position(0) && rest > 0;
+            if self.falls_apart() && (whole || rest > REST_EVENTS_MAX) {
+                self.part(position).await?;
+            } else if rest <= REST_EVENTS_MAX {
                 return Ok(());
-            }
-            if self.stop.is_cancelled() {
-                return Err(RebuildError::Stopped { projection: self.name(), position });
-            }
-            let (last, skipped) = skips.cut(position, Position(head.0.min(position.0 + range)));
-            let rest = self
-                .throttle
-                .map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
-            match self.fold(position, last, skipped).await {
-                Ok(Folded::Done) => range = (range * 2).min(most),
-                Ok(Folded::Elsewhere) => {}
-                // Which event it is that does not fold is found by halving.
-                Err(error) if error.is_poison() && last.0 - position.0 > 1 => range = (last.0 - position.0) / 2,
-                Err(error) => return Err(error.into()),
-            }
-            if let Some(rest) = rest {
-                tokio::select! { () = self.stop.cancelled() => {}, () = sleep_until(rest) => {} }
+            } else {
+                self.step(Strand::WHOLE, &next, position, head, skips, &mut range).await?;
             }
         }
     }
 
-    async fn range(&self, after: Position, last: Position, skipped: bool) -> Result<Range, FoldError> {
-        if skipped { Ok(Range::skipped(last)) } else { self.projection.range(self.opener, after, last).await }
+    /// Events in one transaction: no more than a second's worth, else a throttle would only put pauses between bursts.
+    pub(super) fn most(&self, strand: Strand) -> i64 {
+        let most = RANGE_EVENTS_MAX * i64::from(strand.of());
+        self.throttle.map_or(most, |throttle| most.min(throttle.get().into()))
     }
 
-    async fn fold(&self, after: Position, last: Position, skipped: bool) -> Result<Folded, FoldError> {
-        let range = self.range(after, last, skipped).await?;
-        self.projection.fold_in(&self.next(), self.pool, &range).await
+    /// Folds what follows `position` into the schema at the head of `path`: `range` events at most, and none behind `end`.
+    pub(super) async fn step(
+        &self,
+        strand: Strand,
+        path: &str,
+        position: Position,
+        end: Position,
+        skips: &Skips,
+        range: &mut i64,
+    ) -> Result<(), RebuildError> {
+        if self.stop.is_cancelled() {
+            return Err(RebuildError::Stopped { projection: self.name(), position });
+        }
+        let (last, skipped) = skips.cut(position, Position(end.0.min(position.0 + *range)));
+        let rest =
+            self.throttle.map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
+        match self.fold(strand, path, position, last, skipped).await {
+            Ok(Folded::Done) => *range = (*range * 2).min(self.most(strand)),
+            Ok(Folded::Elsewhere) => {}
+            // Which event it is that does not fold is found by halving.
+            Err(error) if error.is_poison() && last.0 - position.0 > 1 => *range = (last.0 - position.0) / 2,
+            Err(error) => return Err(error.into()),
+        }
+        if let Some(rest) = rest {
+            tokio::select! { () = self.stop.cancelled() => {}, () = sleep_until(rest) => {} }
+        }
+        Ok(())
+    }
+
+    async fn range(&self, strand: Strand, after: Position, last: Position, skipped: bool) -> Result<Range, FoldError> {
+        if skipped {
+            return Ok(Range::skipped(last));
+        }
+        self.projection.range_of(strand, self.opener, after, last).await
+    }
+
+    async fn fold(
+        &self,
+        strand: Strand,
+        path: &str,
+        after: Position,
+        last: Position,
+        skipped: bool,
+    ) -> Result<Folded, FoldError> {
+        let range = self.range(strand, after, last, skipped).await?;
+        self.projection.fold_in(path, self.pool, &range).await
     }
 
     /// The indexes that the fold did without. They are there already when a former rebuild was killed behind them.
@@ -179,7 +237,7 @@ impl Rebuild<'_> {
         };
         while position < target {
             let (last, skipped) = skips.cut(position, target);
-            let range = self.range(position, last, skipped).await?;
+            let range = self.range(Strand::WHOLE, position, last, skipped).await?;
             match self.projection.fold_within(&next, &mut transaction, &range).await? {
                 Folded::Done => position = last,
                 Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
@@ -210,7 +268,7 @@ impl Rebuild<'_> {
         let mut stands = standing_in(&next, self.pool).await?.position;
         while stands < at {
             let (last, skipped) = skips.cut(stands, at);
-            if !matches!(self.fold(stands, last, skipped).await, Ok(Folded::Done)) {
+            if !matches!(self.fold(Strand::WHOLE, &next, stands, last, skipped).await, Ok(Folded::Done)) {
                 break;
             }
             stands = last;
@@ -224,6 +282,7 @@ impl Rebuild<'_> {
 
     async fn settle(&self, keep: bool, was: bool, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let (live, next, old) = (&*self.projection.name, self.next(), self.old());
+        drop_strands(live, connection).await?;
         if !keep {
             return drop_schema(&next, connection).await;
         }
@@ -271,7 +330,7 @@ impl Rebuild<'_> {
         dropped.await.map_err(|source| self.database(source))
     }
 
-    fn next(&self) -> String {
+    pub(super) fn next(&self) -> String {
         format!("{}_next", self.projection.name)
     }
 
@@ -283,7 +342,7 @@ impl Rebuild<'_> {
         self.projection.name.to_string()
     }
 
-    fn database(&self, source: sqlx::Error) -> RebuildError {
+    pub(super) fn database(&self, source: sqlx::Error) -> RebuildError {
         RebuildError::Database { projection: self.name(), source }
     }
 }
@@ -293,7 +352,7 @@ fn pause(events: i64, throttle: NonZeroU32) -> Duration {
     Duration::from_secs(u64::try_from(events).unwrap_or_default()) / throttle.get()
 }
 
-async fn hold(schema: &str, connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
+pub(super) async fn hold(schema: &str, connection: &mut PgConnection) -> Result<Position, sqlx::Error> {
     let statement = qualified(schema, include_str!("sql/hold.sql"));
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(connection).await.map(Position)
 }

@@ -29,7 +29,8 @@ pub(super) async fn renew(
             _ => continue,
         }
         tracing::info!(projection = %projection.name, "the view is outdated and is made anew beside the live one");
-        let rebuild = Rebuild { projection, pool: &pool, opener: &*opener, throttle: None, stop: stop.clone() };
+        let rebuild =
+            Rebuild { projection, pool: &pool, opener: &*opener, throttle: None, strands: 1, stop: stop.clone() };
         match rebuild.replace(|_, _| {}).await {
             Ok(rebuilt) => {
                 let position = rebuilt.position.0;

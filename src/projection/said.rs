@@ -5,6 +5,7 @@ use std::fmt;
 
 use futures::future::BoxFuture;
 
+use super::Strand;
 use crate::event::Position;
 
 /// What was said in a range of events and can be opened, as the three arrays that an opened projection's `apply.sql`
@@ -48,15 +49,15 @@ pub enum Unopened {
 
 /// Opens words for a fold.
 pub trait Opener: Send + Sync + 'static {
-    /// What was said in the events of (`after`, `last`].
-    fn said(&self, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>>;
+    /// What was said in the events of (`after`, `last`] that are of the strand.
+    fn said(&self, strand: Strand, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>>;
 }
 
 /// Opens nothing: for projections that are folded from facts alone.
 pub struct Closed;
 
 impl Opener for Closed {
-    fn said(&self, _after: Position, _last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
+    fn said(&self, _strand: Strand, _after: Position, _last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
         Box::pin(async { Err(Unopened::Damaged("no keys are at hand".into())) })
     }
 }

@@ -13,10 +13,11 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::postgres::types::Oid;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::BUILT_IN;
 use super::status::{is_missing, qualified};
+use super::strand::strands_of;
 use super::table::{drop_schema, enter};
 use crate::event::{OwnerId, Position};
 
@@ -87,8 +88,12 @@ impl Opened {
     async fn sweep(&self, owner: OwnerId, positions: Option<&[i64]>, pool: &PgPool) -> Result<bool, sqlx::Error> {
         let mut transaction = pool.begin().await?;
         enter(&self.schema, &mut transaction).await?;
-        let hold = qualified(&self.schema, include_str!("sql/hold.sql"));
-        sqlx::query(AssertSqlSafe(hold)).fetch_optional(&mut *transaction).await?;
+        hold(&self.schema, &mut transaction).await?;
+        if let Some(projection) = self.schema.strip_suffix("_next") {
+            for strand in strands_of(projection, &mut *transaction).await? {
+                hold(&strand, &mut transaction).await?;
+            }
+        }
         let named: Option<Oid> =
             sqlx::query_scalar(include_str!("sql/named.sql")).bind(&self.schema).fetch_one(&mut *transaction).await?;
         if named != Some(self.id) {
@@ -102,6 +107,12 @@ impl Opened {
         }
         transaction.commit().await.map(|()| true)
     }
+}
+
+/// Lets no fold go on in `schema` until the transaction ends. There may be no row: then nothing is folded there.
+async fn hold(schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let hold = qualified(schema, include_str!("sql/hold.sql"));
+    sqlx::query(AssertSqlSafe(hold)).fetch_optional(connection).await.map(drop)
 }
 
 async fn opened(facts: bool, pool: &PgPool) -> Result<Vec<Opened>, sqlx::Error> {

@@ -29,7 +29,8 @@ impl Projection {
                 self.make_indexes(schema, &mut transaction).await?;
             }
         }
-        self.begin_progress(schema, &mut transaction).await.map_err(database)?;
+        enter(schema, &mut transaction).await.map_err(database)?;
+        begin_progress(self, &mut transaction).await.map_err(database)?;
         transaction.commit().await.map_err(database)
     }
 
@@ -43,8 +44,7 @@ impl Projection {
         }
         enter(schema, connection).await.map_err(database)?;
         self.run("schema.sql", &self.schema, connection).await?;
-        let progress = sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(&mut *connection).await;
-        progress.map_err(database)?;
+        create_progress(connection).await.map_err(database)?;
         self.keep_private(schema, connection).await.map_err(database)
     }
 
@@ -52,12 +52,6 @@ impl Projection {
     pub(super) async fn make_indexes(&self, schema: &str, connection: &mut PgConnection) -> Result<(), FoldError> {
         self.run("index.sql", &self.index, connection).await?;
         self.keep_private(schema, connection).await.map_err(|source| self.database(source))
-    }
-
-    async fn begin_progress(&self, schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        enter(schema, connection).await?;
-        let insert = sqlx::query(include_str!("sql/insert_progress.sql"));
-        insert.bind(self.fingerprint().as_slice()).bind(&*self.apply).execute(connection).await.map(drop)
     }
 
     /// Runs the statements of a file, as whoever may.
@@ -73,7 +67,7 @@ impl Projection {
     }
 
     /// Keeps what an opened projection holds in its own files, whatever its folder says of that.
-    async fn keep_private(&self, schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub(super) async fn keep_private(&self, schema: &str, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         if !self.opened {
             return Ok(());
         }
@@ -84,6 +78,17 @@ impl Projection {
         }
         Ok(())
     }
+}
+
+/// Makes the table of progress in the schema that was entered.
+pub(super) async fn create_progress(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(include_str!("sql/create_progress.sql")).execute(connection).await.map(drop)
+}
+
+/// The row of progress in the schema that was entered, at the log's beginning, unless there is one.
+pub(super) async fn begin_progress(projection: &Projection, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let insert = sqlx::query(include_str!("sql/insert_progress.sql"));
+    insert.bind(projection.fingerprint().as_slice()).bind(&*projection.apply).execute(connection).await.map(drop)
 }
 
 /// Until it is left, the session may do what the fold of a projection that is not built in may.

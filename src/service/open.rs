@@ -12,7 +12,7 @@ use futures::{FutureExt as _, Stream, TryFutureExt as _, TryStreamExt as _, stre
 use super::{Service, Trouble};
 use crate::event::{Event, LedgerId, Piece, Position, Private, Sealed};
 use crate::log::{Log, Recorded};
-use crate::projection::{Opener, Said, Unopened};
+use crate::projection::{Opener, Said, Strand, Unopened};
 use crate::vault::{About, Opening, Vault};
 
 /// Events in one read of a scan.
@@ -103,28 +103,32 @@ impl Words {
                 Ok(stretch(after, head).map(|stretch| (stretch, (stretch.1, head))))
             }
         });
-        self.clone().open_all(stretches)
+        self.clone().open_all(Strand::WHOLE, stretches)
     }
 
     /// Positions have no gap: where pages lie is known before any is read, and several are at once.
-    fn open_all<S>(self, stretches: S) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<S>
+    fn open_all<S>(
+        self,
+        strand: Strand,
+        stretches: S,
+    ) -> impl Stream<Item = Result<Vec<Opened>, Trouble>> + Send + use<S>
     where
         S: Stream<Item = Result<(Position, Position), Trouble>> + Send,
     {
         let opened = stretches.map_ok(move |(after, to)| {
             let words = self.clone();
             async move {
-                let opened = tokio::spawn(async move { words.open_stretch(after, to).await }).await;
+                let opened = tokio::spawn(async move { words.open_stretch(strand, after, to).await }).await;
                 opened.map_err(|panic| Trouble::Internal(panic.to_string()))?
             }
         });
         opened.try_buffered(ABREAST)
     }
 
-    /// All of `(after, to]` that did not expire.
-    async fn open_stretch(&self, after: Position, to: Position) -> Result<Vec<Opened>, Trouble> {
+    /// All of the strand in `(after, to]` that did not expire.
+    async fn open_stretch(&self, strand: Strand, after: Position, to: Position) -> Result<Vec<Opened>, Trouble> {
         let mut events = self.log.read_stretch(after, to).await?;
-        events.retain(|(event, _)| event.reduced.is_none());
+        events.retain(|(event, _)| event.reduced.is_none() && strand.holds(event.fact.stream));
         self.open_sealed(events).await
     }
 }
@@ -135,11 +139,11 @@ fn stretch(after: Position, last: Position) -> Option<(Position, Position)> {
 }
 
 impl Opener for Words {
-    fn said(&self, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
+    fn said(&self, strand: Strand, after: Position, last: Position) -> BoxFuture<'_, Result<Said, Unopened>> {
         let gathered = async move {
             let mut said = Said { erased: self.behind_erased().await?, ..Said::default() };
             let stretches = iter::successors(stretch(after, last), |(_, to)| stretch(*to, last));
-            let mut pages = pin!(self.clone().open_all(stream::iter(stretches.map(Ok))));
+            let mut pages = pin!(self.clone().open_all(strand, stream::iter(stretches.map(Ok))));
             while let Some(page) = pages.try_next().await? {
                 for opened in page {
                     if let Some(text) = opened.event.text() {

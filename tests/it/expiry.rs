@@ -110,7 +110,7 @@ impl House {
         let pool = self.stand.database.pool(4);
         for projection in BUILT_IN.iter().filter(|projection| !projection.opened) {
             let (opener, stop) = (&Closed, CancellationToken::new());
-            let rebuild = Rebuild { projection, pool: &pool, opener, throttle: None, stop };
+            let rebuild = Rebuild { projection, pool: &pool, opener, throttle: None, strands: 2, stop };
             let compared = rebuild.compare(|_, _| ()).await.expect("compared");
             assert_eq!(compared.differences, Some(Vec::new()), "{}", projection.name);
         }

@@ -33,8 +33,14 @@ async fn a_folder_works_as_it_was_written_like_a_view_that_is_built_in() {
     let (_never, head_seen) = watch::channel(last);
     let engine = Engine::start(pool.clone(), std::slice::from_ref(roles), &head_seen, &closed());
     engine.wait("roles", last, Duration::from_secs(5)).await.expect("folded");
-    let rebuild =
-        Rebuild { projection: roles, pool: &pool, opener: &Closed, throttle: None, stop: CancellationToken::new() };
+    let rebuild = Rebuild {
+        projection: roles,
+        pool: &pool,
+        opener: &Closed,
+        throttle: None,
+        strands: 1,
+        stop: CancellationToken::new(),
+    };
     assert_eq!(rebuild.replace(|_, _| {}).await.expect("rebuilt").differences, Some(Vec::new()));
     let last = chat(12).write(&pool).await.1;
     engine.wait("roles", last, Duration::from_secs(5)).await.expect("it goes on in the new rows");
@@ -225,7 +231,14 @@ async fn an_event_that_does_not_fold_is_left_out_when_somebody_says_so_and_in_ev
     let was = stand.unread().conversations(actor, &[conversation], recorded).await.expect("read");
     assert_eq!(was[0].message_count, 1);
 
-    let rebuild = Rebuild { projection: &VIEW, pool, opener: &Closed, throttle: None, stop: CancellationToken::new() };
+    let rebuild = Rebuild {
+        projection: &VIEW,
+        pool,
+        opener: &Closed,
+        throttle: None,
+        strands: 1,
+        stop: CancellationToken::new(),
+    };
     let rebuilt = rebuild.replace(|_, _| {}).await.expect("rebuilt without that event");
     assert_eq!((rebuilt.position, rebuilt.differences), (recorded, Some(Vec::new())));
     assert_eq!(number(pool, messages).await, 1);

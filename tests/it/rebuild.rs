@@ -9,6 +9,7 @@ use std::time::Duration;
 use convoledger::event::Position;
 use convoledger::projection::{CONVERSATION, Closed, Engine, Projection, Range, Rebuild, RebuildError, Rebuilt};
 use convoledger::view::conversation;
+use futures::StreamExt as _;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -171,8 +172,8 @@ async fn one_that_is_stopped_or_dropped_midway_goes_on_where_it_was() {
     let Err(RebuildError::Stopped { position: reached, .. }) = stopped.await else { panic!("it was to stop") };
     assert!(reached.0 > 0 && reached < last, "{reached} of {last}");
 
-    for patience in [1, 3, 9, 27, 81, 160] {
-        let rebuild = rebuild(&pool);
+    for (patience, strands) in [(1, 1), (3, 3), (9, 1), (27, 2), (40, 5), (81, 1), (160, 2)] {
+        let rebuild = Rebuild { strands, ..rebuild(&pool) };
         let _ =
             timeout(Duration::from_millis(patience), rebuild.replace(|position, _| assert!(position >= reached))).await;
         sleep(Duration::from_millis(20)).await;
@@ -210,8 +211,75 @@ async fn rows_of_another_folder_are_replaced_and_may_differ() {
     assert_eq!(positions, (1..=more.0).collect::<Vec<_>>());
 }
 
+/// In however many strands, one after the other and several rebuilds at a time: the rows are those of one fold.
+#[test]
+fn strands_put_together_are_the_fold_of_all() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let several = prop::collection::vec(1_usize..6, 1..4);
+    let histories = (prop::collection::vec(asked(), 1..400), several, any::<bool>());
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&histories, |(acts, several, beside)| {
+        runtime.block_on(async {
+            let database = fresh().await;
+            let pool = database.pool(20);
+            let last = History::of(acts).write(&pool).await.1;
+            fold(&pool, last).await;
+            let live = rows(&pool, "conversation").await;
+            let rebuilds = several.iter().map(async |&strands| {
+                let rebuild = Rebuild { strands, ..rebuild(&pool) };
+                rebuild.replace(|position, head| assert!(position <= head)).await
+            });
+            let outcomes = if beside {
+                futures::future::join_all(rebuilds).await
+            } else {
+                futures::stream::iter(rebuilds).then(|rebuild| rebuild).collect().await
+            };
+            let rebuilt: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
+            prop_assert!(!rebuilt.is_empty() && (beside || rebuilt.len() == several.len()), "{:?}", outcomes);
+            for rebuilt in rebuilt {
+                prop_assert_eq!(rebuilt.position, last);
+                prop_assert!(rebuilt.differences.as_ref().is_none_or(Vec::is_empty), "{:?}", rebuilt);
+            }
+            prop_assert_eq!(rows(&pool, "conversation").await, live);
+            let strands = schemas(&pool).await.into_iter().filter(|schema| schema.contains("_strand_"));
+            prop_assert_eq!(strands.count(), 0);
+            Ok(())
+        })
+    });
+    outcome.expect("whatever happened");
+}
+
+/// What a dead rebuild left behind keeps nobody from another.
+#[tokio::test]
+async fn strands_without_their_whole_are_cleared_away() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let last = chat(40).write(&pool).await.1;
+    fold(&pool, last).await;
+    let live = rows(&pool, "conversation").await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let stopped = Rebuild { strands: 3, stop, ..rebuild(&pool) };
+    assert!(matches!(stopped.replace(|_, _| {}).await, Err(RebuildError::Stopped { .. })));
+    let parts = [
+        "conversation",
+        "conversation_next",
+        "conversation_strand_0",
+        "conversation_strand_1",
+        "conversation_strand_2",
+    ];
+    assert_eq!(schemas(&pool).await, parts);
+    change(&pool, "DROP SCHEMA conversation_next CASCADE").await;
+    for strands in [1, 2] {
+        let rebuilt = Rebuild { strands, ..rebuild(&pool) }.replace(|_, _| {}).await.expect("rebuilt");
+        assert_eq!(rebuilt, Rebuilt { position: last, outdated: false, differences: Some(Vec::new()) });
+        assert_eq!(rows(&pool, "conversation").await, live);
+    }
+    assert_eq!(schemas(&pool).await, ["conversation", "conversation_old"]);
+}
+
 fn rebuild(pool: &PgPool) -> Rebuild<'_> {
-    Rebuild { projection: &VIEW, pool, opener: &Closed, throttle: None, stop: CancellationToken::new() }
+    Rebuild { projection: &VIEW, pool, opener: &Closed, throttle: None, strands: 1, stop: CancellationToken::new() }
 }
 
 fn any_history(acts: usize) -> History {

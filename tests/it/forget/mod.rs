@@ -170,9 +170,9 @@ async fn it_ends_the_same_while_views_are_made_anew_and_everybody_goes_on() {
         refused
     };
     let anew = async {
-        for _ in 0..6 {
-            let stop = CancellationToken::new();
-            let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, stop };
+        for nth in 0..6 {
+            let (strands, stop) = (1 + nth % 3, CancellationToken::new());
+            let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, strands, stop };
             // What is swept or dropped under its hands may end it.
             let _ = rebuild.replace(|_, _| ()).await;
         }
@@ -196,7 +196,7 @@ async fn it_ends_the_same_while_views_are_made_anew_and_everybody_goes_on() {
 
     // And what is made anew now is what is there.
     let stop = CancellationToken::new();
-    let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, stop };
+    let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, strands: 2, stop };
     let rebuilt = rebuild.replace(|_, _| ()).await.expect("rows");
     assert_eq!(rebuilt.differences, Some(Vec::new()));
     rebuild.drop_old().await.expect("the former rows go");

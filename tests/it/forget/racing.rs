@@ -178,7 +178,7 @@ async fn exported(service: &Service, actor: Actor, to: &Path) -> Result<(), Expo
 async fn rebuilt(two: &Two, service: &Service) -> Option<bool> {
     let (pool, opener) = (two.stand.database.pool(4), opener(service.log(), service.vault()));
     let stop = CancellationToken::new();
-    let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, stop };
+    let rebuild = Rebuild { projection: &SEARCH, pool: &pool, opener: &*opener, throttle: None, strands: 2, stop };
     rebuild.replace(|_, _| ()).await.ok()?;
     rebuild.drop_old().await.ok()
 }

@@ -139,9 +139,10 @@ impl House {
         assert!(ended.success(), "it ended with {ended}:\n{}", self.log());
     }
 
-    /// `rebuild`, killed after `patience` if it has not ended by then: what it printed.
-    pub async fn rebuild(&self, patience: Duration) -> Option<Value> {
-        let mut command = self.command(&["rebuild", "--json"]);
+    /// `rebuild`, maybe in strands, killed after `patience` if it has not ended by then: what it printed.
+    pub async fn rebuild(&self, offline: bool, patience: Duration) -> Option<Value> {
+        let offline = if offline { &["--offline"][..] } else { &[] };
+        let mut command = self.command(&[&["rebuild", "--json"], offline].concat());
         let rebuild = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program");
         // Dropped when the time is over, and with that killed.
         let output = timeout(patience, rebuild.wait_with_output()).await.ok()?.expect("output");

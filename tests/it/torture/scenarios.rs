@@ -104,12 +104,12 @@ async fn rebuilds_are_killed_under_load() {
     let mut kills = 0;
     while kills < 20 {
         let patience = Duration::from_millis(scene.choices.random_range(50..1_500));
-        match scene.house.rebuild(patience).await {
+        match scene.house.rebuild(scene.choices.random(), patience).await {
             None => kills += 1,
             Some(done) => checkers::rebuilt_is_live(&done),
         }
     }
-    let done = scene.house.rebuild(Duration::from_mins(1)).await.expect("the last one is let end");
+    let done = scene.house.rebuild(false, Duration::from_mins(1)).await.expect("the last one is let end");
     checkers::rebuilt_is_live(&done);
     let history = load.heal().await;
     scene.check(&history, watching).await;
