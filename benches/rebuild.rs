@@ -1,6 +1,6 @@
 //! Views made anew over a whole log of the corpus, which is imported for one account after the other until there are
 //! `EVENTS` events. Those of facts against one bare INSERT … SELECT of the same rows; then all of them as `--offline` does
-//! it; and what a rebuild and eight callers who append lose by each other.
+//! it; and what a rebuild on one core and eight callers who append lose by each other.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
         let (create, insert) = limit_of(&projection.name)?;
         let (mut rates, mut limits, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let ours = events / replace(&ledger, projection, &Closed).await?.as_secs_f64();
+            let ours = events / replace(&ledger, projection, &Closed, CORES).await?.as_secs_f64();
             sqlx::raw_sql(create).execute(&ledger.pool).await?;
             let began = Clock::instant();
             sqlx::query(insert).bind(0_i64).bind(head).execute(&ledger.pool).await?;
@@ -46,15 +46,16 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     }
     let words = Words::new(ledger.log.clone(), ledger.service.vault().clone());
     let began = Clock::instant();
-    let all = BUILT_IN.iter().map(|projection| replace(&ledger, projection, &words));
+    let all = BUILT_IN.iter().map(|projection| replace(&ledger, projection, &words, CORES));
     let took: Vec<Duration> = stream::iter(all).buffered(CORES).try_collect().await?;
     let each: Vec<_> = took.iter().map(|took| format!("{:.1} s", took.as_secs_f64())).collect();
     let whole = began.elapsed().as_secs_f64();
     println!("rebuild: all views over {head} events, two at a time: {whole:.1} s ({})", each.join(", "));
 
     let alone = append::ours(&ledger, CALLERS, Duration::from_secs(5)).await?;
-    let quiet = replace(&ledger, &BUILT_IN[0], &Closed).await?;
-    let (beside, busy) = tokio::join!(append::ours(&ledger, CALLERS, quiet), replace(&ledger, &BUILT_IN[0], &Closed));
+    let quiet = replace(&ledger, &BUILT_IN[0], &Closed, 1).await?;
+    let (beside, busy) =
+        tokio::join!(append::ours(&ledger, CALLERS, quiet), replace(&ledger, &BUILT_IN[0], &Closed, 1));
     println!(
         "rebuild: while {CALLERS} append: {:.2} of their rate alone, {:.2} of its own",
         beside? / alone,
@@ -83,11 +84,16 @@ async fn fill(ledger: &Ledger) -> anyhow::Result<i64> {
 }
 
 /// How long a rebuild takes, from nothing to its place.
-async fn replace(ledger: &Ledger, projection: &Projection, opener: &dyn Opener) -> anyhow::Result<Duration> {
+async fn replace(
+    ledger: &Ledger,
+    projection: &Projection,
+    opener: &dyn Opener,
+    strands: usize,
+) -> anyhow::Result<Duration> {
     let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {} CASCADE", projection.name));
     sqlx::query(drop).execute(&ledger.pool).await?;
-    let rebuild =
-        Rebuild { projection, pool: &ledger.pool, opener, throttle: None, strands: CORES, stop: CancellationToken::new() };
+    let (pool, stop) = (&ledger.pool, CancellationToken::new());
+    let rebuild = Rebuild { projection, pool, opener, throttle: None, strands, stop };
     let began = Clock::instant();
     rebuild.replace(|_, _| {}).await?;
     Ok(began.elapsed())

@@ -16,7 +16,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::ledgers::{Cluster, Ledger};
 use crate::limit::{Limit, Place};
-use crate::rounds::{interleave, rate};
+use crate::rounds::{Turn, interleave, rate, rate_of_all};
 use crate::text::Prose;
 
 /// The long conversation.
@@ -26,6 +26,8 @@ const PAGE: u32 = 50;
 /// The short ones, as a checkpointer has them.
 const THREADS: u32 = 100;
 const LENGTH: usize = 50;
+/// Who forks at once, beside one alone.
+const CLIENTS: usize = 8;
 
 /// A conversation of ten thousand messages with two hundred branches.
 pub async fn long(cluster: &Cluster) -> anyhow::Result<()> {
@@ -165,7 +167,7 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
     sqlx::raw_sql("VACUUM ANALYZE").execute(&mut ledger.pool.acquire().await?.detach()).await.ok();
     let ours = size(&ledger.pool).await? - before;
     let mut theirs = Theirs::start(&python, &cluster.empty().await?, &texts)?;
-    let copied = theirs.ask("size 0")?;
+    let copied = theirs.ask("size 0 0")?;
     #[allow(clippy::cast_precision_loss)] // sizes of megabytes
     let ours = ours as f64;
     println!(
@@ -188,7 +190,7 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         })
         .await
     };
-    interleave("travel: a thread at a point", "states/s", state, async |turn| theirs.rate("state", turn)).await?;
+    interleave("travel: a thread at a point", "states/s", state, async |turn| theirs.rate("state", 1, turn)).await?;
     let mut unread = ledger.unread();
     let state = async |turn| {
         rate(turn, async || {
@@ -201,7 +203,7 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         .await
     };
     let first = "travel: a thread at a point, first look";
-    interleave(first, "states/s", state, async |turn| theirs.rate("state", turn)).await?;
+    interleave(first, "states/s", state, async |turn| theirs.rate("state", 1, turn)).await?;
     let mut turned = 0_usize;
     let history = async |turn| {
         rate(turn, async || {
@@ -210,7 +212,8 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         })
         .await
     };
-    interleave("travel: a thread's history", "threads/s", history, async |turn| theirs.rate("history", turn)).await?;
+    interleave("travel: a thread's history", "threads/s", history, async |turn| theirs.rate("history", 1, turn))
+        .await?;
     let (mut turned, mut unread) = (0_usize, ledger.unread());
     let history = async |turn| {
         rate(turn, async || {
@@ -223,20 +226,41 @@ pub async fn checkpointer(cluster: &Cluster) -> anyhow::Result<()> {
         .await
     };
     let first = "travel: a thread's history, first look";
-    interleave(first, "threads/s", history, async |turn| theirs.rate("history", turn)).await?;
-    let mut turned = 0_usize;
-    let fork = async |turn| {
-        rate(turn, async || {
+    interleave(first, "threads/s", history, async |turn| theirs.rate("history", 1, turn)).await?;
+    for clients in [1, CLIENTS] {
+        let mut turned = 0_usize;
+        let fork = async |turn| {
+            turned += 1;
+            let callers =
+                (0..clients).map(|nth| forks(&ledger, &threads, turned + nth * threads.len() / clients, turn));
+            rate_of_all(callers).await
+        };
+        let name = format!("travel: a thread forked at a point, by {clients}");
+        interleave(&name, "forks/s", fork, async |turn| theirs.rate("fork", clients, turn)).await?;
+    }
+    Ok(())
+}
+
+/// Forks one thread after the other, each at another message.
+fn forks(
+    ledger: &Ledger,
+    threads: &[(ConversationId, Vec<MessageId>)],
+    mut turned: usize,
+    turn: Duration,
+) -> impl Future<Output = anyhow::Result<f64>> + Send + 'static {
+    let (ledger, threads) = (ledger.clone(), threads.to_vec());
+    async move {
+        let (turn, mut done) = (Turn::begin(turn), 0);
+        while turn.goes_on() {
             turned += 1;
             let (conversation, ids) = &threads[turned % threads.len()];
             let message = AppendMessage::text(MessageId(random::id()), Role::User, "and if not?");
             let below = Below::Message(ids[turned * 7 % (LENGTH - 1)]);
             ledger.order(*conversation, vec![Act::Append(message.below(below)).into()]).await?;
-            Ok(1)
-        })
-        .await
-    };
-    interleave("travel: a thread forked at a point", "forks/s", fork, async |turn| theirs.rate("fork", turn)).await
+            done += 1;
+        }
+        Ok(turn.rate(done))
+    }
 }
 
 /// A thread as it was: the conversation and what had been said.
@@ -284,8 +308,8 @@ impl Theirs {
         Ok(Self { process, asks, answers })
     }
 
-    fn rate(&mut self, what: &str, turn: Duration) -> anyhow::Result<f64> {
-        self.ask(&format!("{what} {}", turn.as_secs_f64()))
+    fn rate(&mut self, what: &str, clients: usize, turn: Duration) -> anyhow::Result<f64> {
+        self.ask(&format!("{what} {clients} {}", turn.as_secs_f64()))
     }
 
     fn ask(&mut self, line: &str) -> anyhow::Result<f64> {

@@ -1,7 +1,9 @@
-"""LangGraph's Postgres checkpointer, asked line by line: `state SECONDS`, `history SECONDS`, `fork SECONDS` answer how many
-it did a second, `size 0` the bytes of its tables. The first line is the threads: lists of texts, as JSON."""
+"""LangGraph's Postgres checkpointer, asked line by line: `state CLIENTS SECONDS`, and so `history` and `fork`, answer how many
+so many clients together did a second, each a process with a connection of its own; `size 0 0` answers the bytes of its tables.
+The first line is the threads: lists of texts, as JSON."""
 
 import json
+import multiprocessing
 import sys
 import time
 
@@ -30,8 +32,56 @@ def put(saver, thread, parent, messages):
     return checkpoint["id"]
 
 
+def connect():
+    return Connection.connect(sys.argv[1], autocommit=True, prepare_threshold=0, row_factory=dict_row)
+
+
+def rate(saver, threads, what, turned, seconds):
+    """How many it does a second, beginning with the thread and the point that are behind `turned`."""
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        turned += 1
+        thread = turned % len(threads)
+        points = threads[thread]
+        at = turned * 7 % (len(points) - 1)
+        config = {"configurable": {"thread_id": str(thread), "checkpoint_ns": "", "checkpoint_id": points[at]}}
+        if what == "state":
+            found = saver.get_tuple(config)
+            assert len(found.checkpoint["channel_values"]["messages"]) == at + 1
+        elif what == "history":
+            whole = {"configurable": {"thread_id": str(thread), "checkpoint_ns": ""}}
+            assert len(list(saver.list(whole))) >= len(points)
+        else:
+            found = saver.get_tuple(config)
+            put(saver, str(thread), points[at], found.checkpoint["channel_values"]["messages"] + [message("and if not?")])
+        done += 1
+    return done / (time.perf_counter() - began), turned
+
+
+def client(ready, rates, threads, what, turned, seconds):
+    with connect() as connection:
+        saver = PostgresSaver(connection)
+        ready.wait()
+        rates.put(rate(saver, threads, what, turned, seconds)[0])
+
+
+def rate_of_all(threads, what, clients, turned, seconds):
+    many = multiprocessing.get_context("fork")
+    ready, rates = many.Barrier(clients), many.Queue()
+    processes = [
+        many.Process(target=client, args=(ready, rates, threads, what, turned + nth * len(threads) // clients, seconds))
+        for nth in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    together = sum(rates.get() for _ in processes)
+    for process in processes:
+        process.join()
+    return together
+
+
 def main():
-    connection = Connection.connect(sys.argv[1], autocommit=True, prepare_threshold=0, row_factory=dict_row)
+    connection = connect()
     saver = PostgresSaver(connection)
     saver.setup()
     size = "SELECT sum(pg_total_relation_size(oid)) AS size FROM pg_class WHERE relname LIKE 'checkpoint%' AND relkind = 'r'"
@@ -50,28 +100,15 @@ def main():
 
     turned = 0
     for line in sys.stdin:
-        what, seconds = line.split()
+        what, clients, seconds = line.split()
         if what == "size":
             print(taken, flush=True)
-            continue
-        began, done = time.perf_counter(), 0
-        while time.perf_counter() - began < float(seconds):
+        elif clients == "1":
+            done, turned = rate(saver, threads, what, turned, float(seconds))
+            print(done, flush=True)
+        else:
+            print(rate_of_all(threads, what, int(clients), turned, float(seconds)), flush=True)
             turned += 1
-            thread = turned % len(threads)
-            points = threads[thread]
-            at = turned * 7 % (len(points) - 1)
-            config = {"configurable": {"thread_id": str(thread), "checkpoint_ns": "", "checkpoint_id": points[at]}}
-            if what == "state":
-                found = saver.get_tuple(config)
-                assert len(found.checkpoint["channel_values"]["messages"]) == at + 1
-            elif what == "history":
-                whole = {"configurable": {"thread_id": str(thread), "checkpoint_ns": ""}}
-                assert len(list(saver.list(whole))) >= len(points)
-            else:
-                found = saver.get_tuple(config)
-                put(saver, str(thread), points[at], found.checkpoint["channel_values"]["messages"] + [message("and if not?")])
-            done += 1
-        print(done / (time.perf_counter() - began), flush=True)
 
 
 main()

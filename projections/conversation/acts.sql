@@ -50,9 +50,8 @@ WHERE (e.kind ^@ 'conversation.' OR e.kind ^@ 'message.' OR e.kind ^@ 'branch.' 
   -- An account has snapshots configured in its own stream.
   AND e.stream_id <> e.owner_id;
 
--- What an event means for branches. A tip of segment 0 is none; a name of event 0 as well. What is restored may have come in an
--- archive, and name an event that names no branch: that is none, too.
-CREATE FUNCTION branch_acts(at bigint, whose uuid, which uuid, kind text, segment integer, depth integer, body jsonb)
+-- What an event means for a branch. A tip of segment 0 is none; a name of event 0 as well.
+CREATE FUNCTION branch_done(at bigint, kind text, segment integer, depth integer, body jsonb)
 RETURNS TABLE (number integer, tip bigint[], named bigint[], abandoned bigint) LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE kind WHEN 'conversation.started' THEN 1 ELSE (body ->> 'branch')::int END,
@@ -62,8 +61,14 @@ BEGIN ATOMIC
         CASE WHEN kind IN ('branch.created', 'branch.renamed') THEN ARRAY[at, at] END,
         CASE kind WHEN 'branch.abandoned' THEN at * 2 + 1 WHEN 'branch.resumed' THEN at * 2 END
     WHERE segment IS NOT NULL OR kind IN ('conversation.started', 'branch.created', 'branch.renamed', 'branch.abandoned',
-        'branch.resumed')
-    UNION ALL
+        'branch.resumed');
+END;
+
+-- What the restoring of a conversation means for its branches. It may have come in an archive, and name an event that names no
+-- branch: that is none, too.
+CREATE FUNCTION branches_restored(at bigint, whose uuid, which uuid, body jsonb)
+RETURNS TABLE (number integer, tip bigint[], named bigint[], abandoned bigint) LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT (b ->> 'branch')::int,
         ARRAY[at, coalesce((b #>> '{tip,segment}')::bigint, 0), coalesce((b #>> '{tip,depth}')::bigint, 0)],
         ARRAY[at, coalesce((
@@ -71,7 +76,17 @@ BEGIN ATOMIC
             WHERE n.owner_id = whose AND n.stream_id = which AND n.version = (b ->> 'name')::int AND n.body ? 'token'
             LIMIT 1), 0)],
         at * 2 + (b ->> 'abandoned')::boolean::int
-    FROM jsonb_array_elements(CASE kind WHEN 'conversation.restored' THEN body -> 'branches' END) AS b;
+    FROM jsonb_array_elements(body -> 'branches') AS b;
+END;
+
+-- What an event means for branches.
+CREATE FUNCTION branch_acts(at bigint, whose uuid, which uuid, kind text, segment integer, depth integer, body jsonb)
+RETURNS TABLE (number integer, tip bigint[], named bigint[], abandoned bigint) LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT d.number, d.tip, d.named, d.abandoned FROM branch_done(at, kind, segment, depth, body) AS d
+    UNION ALL
+    SELECT r.number, r.tip, r.named, r.abandoned
+    FROM branches_restored(at, whose, which, CASE kind WHEN 'conversation.restored' THEN body END) AS r;
 END;
 
 CREATE VIEW branch_act AS

@@ -111,8 +111,14 @@ mark_put AS (
 branch_block AS (
     SELECT owner_id, conversation_id, number, block, min(position) AS born_at, max(tip) AS tip, max(named) AS named,
         max(abandoned) AS abandoned, sum(cost_usd) AS own_cost_usd
-    FROM happened AS h
-    CROSS JOIN LATERAL branch_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.segment, h.depth, h.body)
+    FROM (
+        SELECT h.position, h.owner_id, h.conversation_id, h.block, h.cost_usd, its.*
+        FROM happened AS h CROSS JOIN LATERAL branch_done(h.position, h.kind, h.segment, h.depth, h.body) AS its
+        UNION ALL
+        SELECT h.position, h.owner_id, h.conversation_id, h.block, h.cost_usd, its.*
+        FROM happened AS h CROSS JOIN LATERAL branches_restored(h.position, h.owner_id, h.conversation_id, h.body) AS its
+        WHERE h.kind = 'conversation.restored'
+    ) AS done
     GROUP BY owner_id, conversation_id, number, block
 ),
 branch_now AS (

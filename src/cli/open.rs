@@ -174,7 +174,8 @@ impl Place {
     pub(super) async fn workshop(&self, views: &[Projection], workers: usize) -> anyhow::Result<Workshop> {
         let database = self.existing().await?;
         let workers = u32::try_from(workers).unwrap_or(1);
-        let pools = [2 * workers, 1, 2 * workers].map(|connections| database.pool(connections));
+        // Each view that is being made holds one, each strand of it another, and both may ask beside it.
+        let pools = [5 * workers, 1, 2 * workers].map(|connections| database.pool(connections));
         let mut workshop = Workshop { pool: pools[0].clone(), opener: Arc::new(Closed), log: None, pools, database };
         if views.iter().any(|view| view.opened)
             && let Err(error) = workshop.open_words(self).await

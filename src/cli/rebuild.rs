@@ -18,6 +18,9 @@ use super::projections::{difference_json, difference_text};
 use crate::event::Position;
 use crate::projection::{Rebuild, RebuildError, Rebuilt};
 
+/// More only wait for the disk.
+const WORKERS_MAX: usize = 8;
+
 /// Makes views anew from the log, and puts them in place of the live ones.
 ///
 /// The live view is read and folded on meanwhile; the new rows are compared with it, what differs is listed, and both
@@ -57,7 +60,8 @@ impl RebuildCommand {
                 return Ok(ExitCode::from(2));
             }
         };
-        let workers = if self.offline { thread::available_parallelism().map_or(1, NonZeroUsize::get) } else { 1 };
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = if self.offline { cores.min(WORKERS_MAX) } else { 1 };
         let workshop = place.workshop(&views, workers).await?;
         let stop = CancellationToken::new();
         let interrupt = tokio::spawn({

@@ -11,7 +11,7 @@ use sqlparser::parser::Parser;
 use sqlx::postgres::PgTypeInfo;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Row as _, SqlSafeStr as _, Type as _};
 
-use super::table::{Indexes, drop_schema, enter};
+use super::table::{Indexes, Sees, drop_schema, enter};
 use super::{FoldError, Opener, Projection, Range, rows};
 use crate::event::Position;
 
@@ -146,11 +146,12 @@ impl Projection {
         let dropped = async { drop_schema(schema, &mut *pool.acquire().await?).await };
         dropped.await.map_err(|source| self.database(source))?;
         self.create_in(schema, Indexes::Now, pool).await?;
+        let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
         let (mut position, mut nth) = (Position(0), 0);
         while position < last {
             let to = Position(last.0.min(position.0.saturating_add(range(nth))));
             let range = self.range(opener, position, to).await?;
-            self.fold_in(schema, pool, &range).await?;
+            self.fold_in(schema, Sees::OneMoment, &mut connection, &range).await?;
             (position, nth) = (to, nth + 1);
         }
         Ok(())

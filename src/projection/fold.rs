@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction}
 
 use super::said::{Opener, Said, Unopened};
 use super::status::is_missing;
+use super::table::Sees;
 use super::{Projection, Strand, table};
 use crate::event::{KINDS, Position};
 use crate::log::erased;
@@ -103,13 +104,19 @@ impl Projection {
     ///
     /// Dropped half-way it leaves nothing, but `pool` must be one that rolls back whatever comes back to it.
     pub async fn fold(&self, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
-        self.fold_in(&self.name, pool, range).await
+        let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
+        self.fold_in(&self.name, Sees::OneMoment, &mut connection, range).await
     }
 
     /// As [`fold`](Self::fold), into whatever schema. Behind it may be told where else its tables are sought, as in a search path.
-    pub(super) async fn fold_in(&self, schema: &str, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
-        let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
-        let begun = table::begin(schema, &mut connection).await;
+    pub(super) async fn fold_in(
+        &self,
+        schema: &str,
+        sees: Sees,
+        connection: &mut PgConnection,
+        range: &Range,
+    ) -> Result<Folded, FoldError> {
+        let begun = table::begin(schema, sees, connection).await;
         let mut transaction = begun.map_err(|source| self.database(source))?;
         match self.fold_within(schema, &mut transaction, range).await {
             Ok(Folded::Done) => match transaction.commit().await {

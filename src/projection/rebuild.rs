@@ -7,14 +7,15 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::skip::Skips;
 use super::status::{Standing, is_missing, qualified, standing_in};
 use super::strand::{APART, drop_strands, strands_of};
-use super::table::{Indexes, drop_schema, enter, exists, rename};
+use super::table::{Indexes, Sees, drop_schema, enter, exists, rename};
 use super::{Difference, FoldError, Folded, Opener, Projection, Range, Strand, rows};
 use crate::clock::Clock;
 use crate::event::Position;
@@ -37,6 +38,15 @@ pub struct Rebuild<'a> {
     pub strands: usize,
     /// Ends it between two ranges; what is made stays for the next one.
     pub stop: CancellationToken,
+}
+
+/// A strand that is being folded, on a connection of its own: there its statements are planned once.
+pub(super) struct Course {
+    strand: Strand,
+    path: String,
+    pub connection: PoolConnection<Postgres>,
+    /// Events in the next transaction at most.
+    range: i64,
 }
 
 /// What became of a rebuild.
@@ -77,12 +87,16 @@ impl Rebuild<'_> {
         self.make(told, false).await
     }
 
-    async fn make(&self, told: impl FnMut(Position, Position) + Send, keep: bool) -> Result<Rebuilt, RebuildError> {
+    async fn make(&self, mut told: impl FnMut(Position, Position) + Send, keep: bool) -> Result<Rebuilt, RebuildError> {
         self.begin().await?;
         let skips = Skips::of(self.projection, self.pool).await.map_err(|source| self.database(source))?;
-        self.catch_up(&skips, told).await?;
-        self.index().await?;
-        self.finish(&skips, keep).await
+        loop {
+            self.catch_up(&skips, &mut told).await?;
+            self.index().await?;
+            if let Some(rebuilt) = self.finish(&skips, keep).await? {
+                return Ok(rebuilt);
+            }
+        }
     }
 
     /// The new schema: that of a rebuild that was killed, if it was of the same folder.
@@ -117,15 +131,16 @@ impl Rebuild<'_> {
     async fn catch_up(
         &self,
         skips: &Skips,
-        mut told: impl FnMut(Position, Position) + Send,
+        told: &mut (impl FnMut(Position, Position) + Send),
     ) -> Result<(), RebuildError> {
         let next = self.next();
-        let mut range = self.most(Strand::WHOLE);
+        let course = self.course(Strand::WHOLE, next.clone()).await;
+        let mut course = course.map_err(|source| self.database(source))?;
         loop {
-            let standing = standing_in(&next, self.pool).await.map_err(|source| self.database(source))?;
+            let standing = standing_in(&next, &mut *course.connection).await.map_err(|source| self.database(source))?;
             let (position, head) = (standing.position, standing.head);
             if position == APART {
-                self.fold_strands(skips, &mut told).await?;
+                self.fold_strands(skips, told).await?;
                 continue;
             }
             told(position, head);
@@ -137,7 +152,7 @@ impl Rebuild<'_> {
             } else if rest <= REST_EVENTS_MAX {
                 return Ok(());
             } else {
-                self.step(Strand::WHOLE, &next, position, head, skips, &mut range).await?;
+                self.step(&mut course, position, head, skips).await?;
             }
         }
     }
@@ -148,27 +163,31 @@ impl Rebuild<'_> {
         self.throttle.map_or(most, |throttle| most.min(throttle.get().into()))
     }
 
-    /// Folds what follows `position` into the schema at the head of `path`: `range` events at most, and none behind `end`.
+    /// Begins to fold a strand into the schema at the head of `path`.
+    pub(super) async fn course(&self, strand: Strand, path: String) -> Result<Course, sqlx::Error> {
+        let connection = self.pool.acquire().await?;
+        Ok(Course { strand, path, connection, range: self.most(strand) })
+    }
+
+    /// Folds what follows `position`, and nothing behind `end`.
     pub(super) async fn step(
         &self,
-        strand: Strand,
-        path: &str,
+        course: &mut Course,
         position: Position,
         end: Position,
         skips: &Skips,
-        range: &mut i64,
     ) -> Result<(), RebuildError> {
         if self.stop.is_cancelled() {
             return Err(RebuildError::Stopped { projection: self.name(), position });
         }
-        let (last, skipped) = skips.cut(position, Position(end.0.min(position.0 + *range)));
+        let (last, skipped) = skips.cut(position, Position(end.0.min(position.0 + course.range)));
         let rest =
             self.throttle.map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
-        match self.fold(strand, path, position, last, skipped).await {
-            Ok(Folded::Done) => *range = (*range * 2).min(self.most(strand)),
+        match self.fold(course, position, last, skipped).await {
+            Ok(Folded::Done) => course.range = (course.range * 2).min(self.most(course.strand)),
             Ok(Folded::Elsewhere) => {}
             // Which event it is that does not fold is found by halving.
-            Err(error) if error.is_poison() && last.0 - position.0 > 1 => *range = (last.0 - position.0) / 2,
+            Err(error) if error.is_poison() && last.0 - position.0 > 1 => course.range = (last.0 - position.0) / 2,
             Err(error) => return Err(error.into()),
         }
         if let Some(rest) = rest {
@@ -186,14 +205,15 @@ impl Rebuild<'_> {
 
     async fn fold(
         &self,
-        strand: Strand,
-        path: &str,
+        course: &mut Course,
         after: Position,
         last: Position,
         skipped: bool,
     ) -> Result<Folded, FoldError> {
-        let range = self.range(strand, after, last, skipped).await?;
-        self.projection.fold_in(path, self.pool, &range).await
+        let range = self.range(course.strand, after, last, skipped).await?;
+        // Words that several strands add are one another's conflicts.
+        let sees = if course.strand == Strand::WHOLE { Sees::OneMoment } else { Sees::OthersRows };
+        self.projection.fold_in(&course.path, sees, &mut course.connection, &range).await
     }
 
     /// The indexes that the fold did without. They are there already when a former rebuild was killed behind them.
@@ -210,7 +230,9 @@ impl Rebuild<'_> {
     }
 
     /// Holds the live rows where they are, brings the new ones there, compares, and lets one of both go: one transaction.
-    async fn finish(&self, skips: &Skips, keep: bool) -> Result<Rebuilt, RebuildError> {
+    ///
+    /// None when another rebuild parted them meanwhile, because much was appended.
+    async fn finish(&self, skips: &Skips, keep: bool) -> Result<Option<Rebuilt>, RebuildError> {
         let (live, next) = (&*self.projection.name, self.next());
         let database = |source| self.database(source);
         let outdated = match standing_in(live, self.pool).await {
@@ -230,6 +252,9 @@ impl Rebuild<'_> {
             Err(error) if is_missing(&error) => return Err(RebuildError::Overtaken { projection: self.name() }),
             position => position.map_err(database)?,
         };
+        if position == APART {
+            return Ok(None);
+        }
         // Without live rows to come up to, all of the log is what is missing.
         let target = match held {
             Some(held) => held,
@@ -251,7 +276,7 @@ impl Rebuild<'_> {
         };
         self.settle(keep, held.is_some(), &mut transaction).await.map_err(database)?;
         transaction.commit().await.map_err(database)?;
-        Ok(Rebuilt { position, outdated, differences })
+        Ok(Some(Rebuilt { position, outdated, differences }))
     }
 
     /// Tables whose rows are not alike, looked at while the live fold goes on. Both sides must stand at one position for
@@ -265,10 +290,11 @@ impl Rebuild<'_> {
         let at = position(live, &mut snapshot).await?;
         let lives = rows::hashes(live, &mut snapshot).await?;
         snapshot.rollback().await?;
-        let mut stands = standing_in(&next, self.pool).await?.position;
-        while stands < at {
+        let mut course = self.course(Strand::WHOLE, next.clone()).await?;
+        let mut stands = standing_in(&next, &mut *course.connection).await?.position;
+        while stands != APART && stands < at {
             let (last, skipped) = skips.cut(stands, at);
-            if !matches!(self.fold(Strand::WHOLE, &next, stands, last, skipped).await, Ok(Folded::Done)) {
+            if !matches!(self.fold(&mut course, stands, last, skipped).await, Ok(Folded::Done)) {
                 break;
             }
             stands = last;
@@ -276,7 +302,7 @@ impl Rebuild<'_> {
         if stands != at {
             return Ok(None);
         }
-        let news = rows::hashes(&next, &mut *self.pool.acquire().await?).await?;
+        let news = rows::hashes(&next, &mut course.connection).await?;
         Ok(Some(lives.into_iter().filter(|table| !news.contains(table)).map(|(table, _)| table).collect()))
     }
 

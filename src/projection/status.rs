@@ -1,7 +1,7 @@
 //! How far each projection has come. Read from the database alone, so any command can tell, whoever folds.
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool, Row as _};
 
 use super::Projection;
 use crate::event::Position;
@@ -86,9 +86,9 @@ impl Projection {
 }
 
 /// Where the rows in `schema` stand.
-pub(super) async fn standing_in(schema: &str, pool: &PgPool) -> Result<Standing, sqlx::Error> {
+pub(super) async fn standing_in(schema: &str, executor: impl PgExecutor<'_>) -> Result<Standing, sqlx::Error> {
     let statement = qualified(schema, include_str!("sql/standing.sql"));
-    sqlx::query(AssertSqlSafe(statement)).fetch_one(pool).await.and_then(|row| Standing::read(&row))
+    sqlx::query(AssertSqlSafe(statement)).fetch_one(executor).await.and_then(|row| Standing::read(&row))
 }
 
 /// `statement` for use where no search path is set.

@@ -144,9 +144,10 @@ impl Rebuild<'_> {
         tell: &(impl Fn(Strand, Position) + Sync),
     ) -> Result<(), RebuildError> {
         let schema = strand_schema(&self.projection.name, strand.nth);
-        let (path, mut range) = (format!("{schema}, {}", self.next()), self.most(strand));
+        let course = self.course(strand, format!("{schema}, {}", self.next())).await;
+        let mut course = course.map_err(|source| self.database(source))?;
         loop {
-            let position = match standing_in(&schema, self.pool).await {
+            let position = match standing_in(&schema, &mut *course.connection).await {
                 Ok(standing) => standing.position,
                 Err(error) if is_missing(&error) => return Ok(()),
                 Err(error) => return Err(self.database(error)),
@@ -155,7 +156,7 @@ impl Rebuild<'_> {
             if position >= end {
                 return Ok(());
             }
-            self.step(strand, &path, position, end, skips, &mut range).await?;
+            self.step(&mut course, position, end, skips).await?;
         }
     }
 

@@ -118,13 +118,27 @@ pub(super) async fn enter(schema: &str, connection: &mut PgConnection) -> Result
     sqlx::query(include_str!("sql/settings.sql")).bind(schema).execute(connection).await.map(drop)
 }
 
-/// A transaction that has entered `schema` and sees one moment, in one question: folds are small and many.
+/// A transaction that has entered `schema`, in one question: folds are small and many.
 pub(super) async fn begin<'c>(
     schema: &str,
+    sees: Sees,
     connection: &'c mut PgConnection,
 ) -> Result<Transaction<'c, Postgres>, sqlx::Error> {
+    let begin = match sees {
+        Sees::OneMoment => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        Sees::OthersRows => "BEGIN",
+    };
     let settings = include_str!("sql/settings.sql").replace("$1", &format!("'{schema}'"));
-    connection.begin_with(AssertSqlSafe(format!("BEGIN ISOLATION LEVEL REPEATABLE READ;\n{settings}"))).await
+    connection.begin_with(AssertSqlSafe(format!("{begin};\n{settings}"))).await
+}
+
+/// What a fold sees of what others commit meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Sees {
+    /// Nothing: what it counts of the log is what it folds.
+    OneMoment,
+    /// A row that it would add, too. To be used for old events alone, which are all there.
+    OthersRows,
 }
 
 /// `statement` as it is asked within `schema`. sqlx keeps what it prepared by its text, and Postgres plans that anew whenever
