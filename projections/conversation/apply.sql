@@ -11,6 +11,10 @@
 WITH happened AS MATERIALIZED (
     SELECT * FROM act WHERE position > $1 AND position <= $2
 ),
+-- All that is not a message: mostly little.
+done AS MATERIALIZED (
+    SELECT * FROM happened WHERE segment IS NULL
+),
 
 conversation_block AS (
     SELECT owner_id, conversation_id, block,
@@ -24,7 +28,8 @@ conversation_block AS (
         coalesce(sum((usage ->> 'cache_write_5m')::bigint), 0)
             + coalesce(sum((usage ->> 'cache_write_1h')::bigint), 0) AS cache_writes,
         coalesce(sum((body ->> 'bytes')::bigint), 0) AS size_bytes,
-        sum(cost_usd) AS cost_usd
+        sum(cost_usd) AS cost_usd,
+        min(occurred_at) FILTER (WHERE version = 1) AS born_at, (array_agg(body) FILTER (WHERE version = 1))[1] AS born
     FROM happened
     GROUP BY owner_id, conversation_id, block
 ),
@@ -38,17 +43,18 @@ conversation_now AS (
         sum(message_count) OVER upto AS message_count, sum(tokens_in) OVER upto AS tokens_in,
         sum(tokens_out) OVER upto AS tokens_out, sum(cache_reads) OVER upto AS cache_reads,
         sum(cache_writes) OVER upto AS cache_writes, sum(size_bytes) OVER upto AS size_bytes,
-        sum(cost_usd) OVER upto AS cost_usd
+        sum(cost_usd) OVER upto AS cost_usd,
+        first_value(born_at) OVER upto AS born_at, first_value(born) OVER upto AS born
     FROM conversation_block
     WINDOW upto AS (PARTITION BY owner_id, conversation_id ORDER BY block)
 ),
 conversation_then AS MATERIALIZED (
     SELECT now.owner_id, now.conversation_id AS id, now.newest,
-        coalesce(was.created_at, born.created_at) AS created_at,
-        coalesce(was.from_id, (born.body #>> '{from,conversation}')::uuid) AS from_id,
-        coalesce(was.from_segment, (born.body #>> '{from,at,segment}')::int) AS from_segment,
-        coalesce(was.from_depth, (born.body #>> '{from,at,depth}')::int) AS from_depth,
-        coalesce(was.source, born.body ->> 'source') AS source,
+        coalesce(was.created_at, now.born_at, born.created_at) AS created_at,
+        coalesce(was.from_id, (coalesce(now.born, born.body) #>> '{from,conversation}')::uuid) AS from_id,
+        coalesce(was.from_segment, (coalesce(now.born, born.body) #>> '{from,at,segment}')::int) AS from_segment,
+        coalesce(was.from_depth, (coalesce(now.born, born.body) #>> '{from,at,depth}')::int) AS from_depth,
+        coalesce(was.source, coalesce(now.born, born.body) ->> 'source') AS source,
         greatest(was.updated_at, now.updated_at) AS updated_at,
         now.position,
         now.version,
@@ -79,7 +85,8 @@ conversation_then AS MATERIALIZED (
     ) AS was ON true
     LEFT JOIN LATERAL (
         SELECT e.occurred_at AS created_at, e.body FROM event AS e
-        WHERE e.owner_id = now.owner_id AND e.stream_id = now.conversation_id AND e.version = 1 AND was.id IS NULL LIMIT 1
+        WHERE e.owner_id = now.owner_id AND e.stream_id = now.conversation_id AND e.version = 1
+          AND was.id IS NULL AND now.born IS NULL LIMIT 1
     ) AS born ON true
 ),
 conversation_put AS (
@@ -116,9 +123,9 @@ branch_block AS (
         FROM happened AS h CROSS JOIN LATERAL branch_done(h.position, h.kind, h.segment, h.depth, h.body) AS its
         UNION ALL
         SELECT h.position, h.owner_id, h.conversation_id, h.block, h.cost_usd, its.*
-        FROM happened AS h CROSS JOIN LATERAL branches_restored(h.position, h.owner_id, h.conversation_id, h.body) AS its
+        FROM done AS h CROSS JOIN LATERAL branches_restored(h.position, h.owner_id, h.conversation_id, h.body) AS its
         WHERE h.kind = 'conversation.restored'
-    ) AS done
+    ) AS each_act
     GROUP BY owner_id, conversation_id, number, block
 ),
 branch_now AS (
@@ -170,14 +177,14 @@ snapshot_put AS (
     INSERT INTO snapshot (owner_id, conversation_id, position, id, version, trigger, taken_at)
     SELECT h.owner_id, h.conversation_id, h.position, e.id, (h.body ->> 'version')::int, h.body ->> 'trigger',
         h.occurred_at
-    FROM happened AS h
+    FROM done AS h
     CROSS JOIN LATERAL (SELECT e.id FROM event AS e WHERE e.position = h.position LIMIT 1) AS e
     WHERE h.kind = 'snapshot.taken'
 ),
 thinned_put AS (
     INSERT INTO thinned (owner_id, conversation_id, id, position)
     SELECT h.owner_id, h.conversation_id, id::uuid, h.position
-    FROM happened AS h CROSS JOIN LATERAL jsonb_array_elements_text(h.body -> 'snapshots') AS id
+    FROM done AS h CROSS JOIN LATERAL jsonb_array_elements_text(h.body -> 'snapshots') AS id
     WHERE h.kind = 'snapshot.thinned'
     ON CONFLICT (owner_id, conversation_id, id) DO NOTHING
 ),
@@ -193,7 +200,7 @@ message_put AS (
         SELECT owner_id, conversation_id, segment, depth, position, max(hidden) OVER upto AS hidden, max(rated) OVER upto AS rated
         FROM (
             SELECT h.owner_id, h.conversation_id, h.position, its.*
-            FROM happened AS h
+            FROM done AS h
             CROSS JOIN LATERAL message_acts(h.position, h.owner_id, h.conversation_id, h.kind, h.body, h.words_digest) AS its
             -- Mostly there are none: not each message is looked into.
             WHERE h.kind IN ('message.hidden', 'message.unhidden', 'message.rated', 'conversation.restored')

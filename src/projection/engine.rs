@@ -11,7 +11,7 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::renew::renew;
@@ -24,6 +24,16 @@ use crate::event::Position;
 
 /// Events in one transaction at most. A live fold takes what is there, which is few.
 const RANGE_EVENTS_MAX: i64 = 10_000;
+/// How soon a fold follows the one before that began, when it would be of few events and nobody waits for them: each takes the
+/// database about a millisecond, whatever is in it.
+const GATHER: Duration = Duration::from_millis(10);
+const FEW: i64 = 64;
+/// How far a view may be behind, in time, before whoever appends is held back for it: by a part of what it is behind more, and
+/// never for longer than the greatest pause. A view that is further behind still is being made anew, or stands still.
+const LAG_FREE: Duration = Duration::from_millis(100);
+const LAG_WAITED_FOR: Duration = Duration::from_secs(5);
+const HELD_BACK_PART: u32 = 25;
+const HELD_BACK_MAX: Duration = Duration::from_millis(20);
 /// How often a projection looks for events that nothing told it of.
 const PATROL: Duration = Duration::from_millis(500);
 /// How often somebody who waits makes a projection look: another server may have appended, or folded.
@@ -140,6 +150,13 @@ impl Engine {
         Ok(all)
     }
 
+    /// How long who appends now is to be held back, lest appends outrun the views for good: as a rule not at all.
+    pub fn held_back(&self) -> Duration {
+        let lags = self.running.iter().map(Running::lag).filter(|lag| *lag < LAG_WAITED_FOR);
+        let longest = lags.max().unwrap_or_default();
+        (longest.saturating_sub(LAG_FREE) / HELD_BACK_PART).min(HELD_BACK_MAX)
+    }
+
     /// Ends every task behind the fold that it is in.
     pub async fn stop(self) {
         self.stop.cancel();
@@ -176,6 +193,9 @@ struct Running {
     progress: watch::Receiver<Position>,
     failure: watch::Receiver<Option<Arc<FoldError>>>,
     look: Arc<Notify>,
+    /// What somebody waited for, or waits.
+    wanted: watch::Sender<Position>,
+    behind_since: watch::Receiver<Option<Instant>>,
     task: JoinHandle<()>,
 }
 
@@ -191,12 +211,17 @@ impl Running {
         let (progress, progress_seen) = watch::channel(Position(0));
         let (failure, failure_seen) = watch::channel(None);
         let look = Arc::new(Notify::new());
+        let wanted = watch::Sender::new(Position(0));
+        let (behind_since, behind_since_seen) = watch::channel(None);
         let projector = Projector {
             pool: pool.clone(),
             projection: projection.clone(),
             opener: Arc::clone(opener),
             head: head.clone(),
             look: Arc::clone(&look),
+            wanted: wanted.subscribe(),
+            began: Instant::from_std(Clock::instant()),
+            behind_since,
             stop: stop.clone(),
             known: known.clone(),
             progress,
@@ -206,11 +231,22 @@ impl Running {
             skips: Skips::default(),
         };
         let task = tokio::spawn(projector.run());
-        Self { projection, known, progress: progress_seen, failure: failure_seen, look, task }
+        let (progress, failure, behind_since) = (progress_seen, failure_seen, behind_since_seen);
+        Self { projection, known, progress, failure, look, wanted, behind_since, task }
+    }
+
+    /// How long ago the eldest was appended that is not folded yet, more or less.
+    fn lag(&self) -> Duration {
+        self.behind_since.borrow().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     async fn reached(&self, wanted: Position) {
         let (mut known, mut progress) = (self.known.subscribe(), self.progress.clone());
+        self.wanted.send_if_modified(|most| {
+            let more = wanted > *most;
+            *most = wanted.max(*most);
+            more
+        });
         // It has a sender here: it does not end.
         let _ = known.wait_for(|known| *known).await;
         while *progress.borrow_and_update() < wanted {
@@ -232,6 +268,11 @@ struct Projector {
     opener: Arc<dyn Opener>,
     head: watch::Receiver<Position>,
     look: Arc<Notify>,
+    wanted: watch::Receiver<Position>,
+    /// When the last fold began.
+    began: Instant,
+    /// Since when there is something that is not folded, as far as it knows.
+    behind_since: watch::Sender<Option<Instant>>,
     stop: CancellationToken,
     known: watch::Sender<bool>,
     progress: watch::Sender<Position>,
@@ -282,19 +323,40 @@ impl Projector {
             () = self.stop.cancelled() => None,
             () = self.look.notified() => None,
             () = sleep(PATROL) => None,
-            Ok(()) = self.head.changed() => Some(*self.head.borrow_and_update()),
+            Ok(()) = self.head.changed() => {
+                self.gather().await;
+                Some(*self.head.borrow_and_update())
+            }
+        }
+    }
+
+    /// Lets a few events become more, unless somebody waits for them.
+    async fn gather(&self) {
+        let (at, head) = (*self.progress.borrow(), *self.head.borrow());
+        if head.0 - at.0 < FEW {
+            let mut wanted = self.wanted.clone();
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                _ = wanted.wait_for(|wanted| *wanted > at) => {}
+                () = sleep_until(self.began + GATHER) => {}
+            }
         }
     }
 
     /// Folds until there is nothing left, or until it is told to stop.
     async fn advance(&mut self, told: Option<Position>) -> Result<(), FoldError> {
+        let mut looked = Instant::from_std(Clock::instant());
         let (mut position, mut head) = match told {
             Some(head) if *self.known.borrow() => (*self.progress.borrow(), head),
             _ => self.in_time(self.look()).await?,
         };
+        if position < head && self.behind_since.borrow().is_none() {
+            self.behind_since.send_replace(Some(looked));
+        }
         while position < head && !self.stop.is_cancelled() {
             let (last, skipped) = self.skips.cut(position, Position(head.0.min(position.0 + self.range_events)));
             let began = Clock::instant();
+            self.began = Instant::from_std(began);
             match self.in_time(self.fold(position, last, skipped)).await {
                 Ok(Folded::Done) => {
                     let took = began.elapsed();
@@ -305,13 +367,18 @@ impl Projector {
                     position = last;
                     self.publish(position, head);
                 }
-                Ok(Folded::Elsewhere) => (position, head) = self.in_time(self.look()).await?,
+                Ok(Folded::Elsewhere) => {
+                    looked = Instant::from_std(Clock::instant());
+                    (position, head) = self.in_time(self.look()).await?;
+                }
                 Err(error) if error.is_poison() && last.0 - position.0 > 1 => {
                     self.range_events = (last.0 - position.0) / 2;
                 }
                 Err(error) => return Err(error),
             }
         }
+        let more = *self.head.borrow() > position;
+        self.behind_since.send_replace(more.then_some(looked));
         Ok(())
     }
 
@@ -374,6 +441,8 @@ impl Projector {
 
     /// Tells that the projection stands still, and why: once, and in its progress row for whoever asks there.
     async fn failed(&self, error: FoldError) {
+        // One that stands still is waited for by nobody.
+        self.behind_since.send_replace(None);
         let text = error.to_string();
         let new = self.failure.borrow().as_ref().is_none_or(|known| known.to_string() != text);
         if new {

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Row as _, Transaction};
 
 use super::said::{Opener, Said, Unopened};
@@ -118,7 +119,7 @@ impl Projection {
     ) -> Result<Folded, FoldError> {
         let begun = table::begin(schema, sees, connection).await;
         let mut transaction = begun.map_err(|source| self.database(source))?;
-        match self.fold_within(schema, &mut transaction, range).await {
+        match self.fold_within(schema, sees, &mut transaction, range).await {
             Ok(Folded::Done) => match transaction.commit().await {
                 Ok(()) => Ok(Folded::Done),
                 Err(source) => self.judge(source, range),
@@ -135,20 +136,16 @@ impl Projection {
     pub(super) async fn fold_within(
         &self,
         schema: &str,
+        sees: Sees,
         transaction: &mut Transaction<'_, Postgres>,
         range: &Range,
     ) -> Result<Folded, FoldError> {
-        let Some(claim) = self.claim(schema, transaction, range).await? else { return Ok(Folded::Elsewhere) };
-        let (projection, expected) = (|| self.name.to_string(), range.last.0 - range.after.0);
-        if claim.held != expected {
-            let (first, last) = (range.first(), range.last);
-            return Err(FoldError::Hole { projection: projection(), first, last, expected, held: claim.held });
+        let Some(claim) = self.claim(schema, sees, transaction, range).await? else { return Ok(Folded::Elsewhere) };
+        if let Some(counted) = claim.counted {
+            self.sound(counted, range)?;
         }
         if range.skipped {
             return Ok(Folded::Done);
-        }
-        if let Some(position) = claim.unknown {
-            return Err(FoldError::Unknown { projection: projection(), position });
         }
         // Read behind the claim: whoever sweeps holds progress, too.
         if self.opened && erased(&mut **transaction).await.map_err(|source| self.database(source))? > range.said.erased
@@ -166,19 +163,43 @@ impl Projection {
     async fn claim(
         &self,
         schema: &str,
+        sees: Sees,
         connection: &mut PgConnection,
         range: &Range,
     ) -> Result<Option<Claim>, FoldError> {
-        let claimed = sqlx::query(AssertSqlSafe(table::asked_in(schema, include_str!("sql/claim.sql"))))
-            .bind(range.after.0)
-            .bind(range.last.0)
-            .bind(KNOWN.as_slice())
-            .bind(self.fingerprint().as_slice())
-            .fetch_optional(connection)
-            .await;
-        match claimed {
-            Ok(row) => row.as_ref().map(Claim::read).transpose().map_err(|source| self.database(source)),
+        let statement = match sees {
+            Sees::OneMoment => concat!(include_str!("sql/count.sql"), include_str!("sql/claim.sql")),
+            Sees::OthersRows => include_str!("sql/move.sql"),
+        };
+        let mut claim = sqlx::query(AssertSqlSafe(table::asked_in(schema, statement)));
+        claim = claim.bind(range.after.0).bind(range.last.0);
+        if matches!(sees, Sees::OneMoment) {
+            claim = claim.bind(KNOWN.as_slice());
+        }
+        let fingerprint = self.fingerprint();
+        match claim.bind(fingerprint.as_slice()).fetch_optional(connection).await {
+            Ok(row) => row.map(|row| Claim::read(&row, sees)).transpose().map_err(|source| self.database(source)),
             Err(source) => self.judge(source, range).map(|_| None),
+        }
+    }
+
+    /// Sees to it that a range is all there, and of kinds that are known.
+    pub(super) async fn count(&self, connection: &mut PgConnection, range: &Range) -> Result<(), FoldError> {
+        let count = concat!(include_str!("sql/count.sql"), "SELECT held, unknown FROM range");
+        let count = sqlx::query(count).bind(range.after.0).bind(range.last.0).bind(KNOWN.as_slice());
+        let counted = count.fetch_one(connection).await.and_then(|row| Counted::read(&row));
+        self.sound(counted.map_err(|source| self.database(source))?, range)
+    }
+
+    fn sound(&self, counted: Counted, range: &Range) -> Result<(), FoldError> {
+        let (projection, expected, held) = (|| self.name.to_string(), range.last.0 - range.after.0, counted.held);
+        if held != expected {
+            let (first, last) = (range.first(), range.last);
+            return Err(FoldError::Hole { projection: projection(), first, last, expected, held });
+        }
+        match counted.unknown {
+            Some(position) if !range.skipped => Err(FoldError::Unknown { projection: projection(), position }),
+            _ => Ok(()),
         }
     }
 
@@ -231,16 +252,24 @@ static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
 struct Claim {
     /// Set when the rows were made by another fold than ours.
     apply: Option<String>,
+    /// None when that was done before.
+    counted: Option<Counted>,
+}
+
+struct Counted {
     held: i64,
     unknown: Option<Position>,
 }
 
 impl Claim {
-    fn read(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            apply: row.try_get("apply")?,
-            held: row.try_get("held")?,
-            unknown: row.try_get::<Option<i64>, _>("unknown")?.map(Position),
-        })
+    fn read(row: &PgRow, sees: Sees) -> Result<Self, sqlx::Error> {
+        let counted = matches!(sees, Sees::OneMoment).then(|| Counted::read(row)).transpose()?;
+        Ok(Self { apply: row.try_get("apply")?, counted })
+    }
+}
+
+impl Counted {
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { held: row.try_get("held")?, unknown: row.try_get::<Option<i64>, _>("unknown")?.map(Position) })
     }
 }

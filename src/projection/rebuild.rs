@@ -196,6 +196,29 @@ impl Rebuild<'_> {
         Ok(())
     }
 
+    /// Sees to it that all of (`after`, `end`] is there, and known.
+    pub(super) async fn count(
+        &self,
+        course: &mut Course,
+        mut after: Position,
+        end: Position,
+        skips: &Skips,
+    ) -> Result<(), RebuildError> {
+        while after < end {
+            if self.stop.is_cancelled() {
+                return Err(RebuildError::Stopped { projection: self.name(), position: after });
+            }
+            let (last, skipped) = skips.cut(after, Position(end.0.min(after.0 + course.range)));
+            let range = if skipped { Range::skipped(last) } else { Range::of_facts(after, last) };
+            match self.projection.count(&mut course.connection, &range).await {
+                Ok(()) => (after, course.range) = (last, (course.range * 2).min(self.most(course.strand))),
+                Err(error) if error.is_poison() && last.0 - after.0 > 1 => course.range = (last.0 - after.0) / 2,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     async fn range(&self, strand: Strand, after: Position, last: Position, skipped: bool) -> Result<Range, FoldError> {
         if skipped {
             return Ok(Range::skipped(last));
@@ -263,7 +286,7 @@ impl Rebuild<'_> {
         while position < target {
             let (last, skipped) = skips.cut(position, target);
             let range = self.range(Strand::WHOLE, position, last, skipped).await?;
-            match self.projection.fold_within(&next, &mut transaction, &range).await? {
+            match self.projection.fold_within(&next, Sees::OneMoment, &mut transaction, &range).await? {
                 Folded::Done => position = last,
                 Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
             }

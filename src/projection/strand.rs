@@ -121,6 +121,7 @@ impl Rebuild<'_> {
         let Some(end) = standings.iter().map(|standing| standing.head.max(standing.position)).max() else {
             return Ok(());
         };
+        let start = standings.iter().map(|standing| standing.position).min().unwrap_or(end);
         let reached = Mutex::new((standings.iter().map(|standing| standing.position).collect::<Vec<_>>(), told));
         let tell = |strand: Strand, position| {
             let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,24 +129,27 @@ impl Rebuild<'_> {
             reached[usize::from(strand.nth)] = position;
             told(Position(reached.iter().map(|position| position.0).sum::<i64>() / i64::from(of)), end);
         };
-        try_join_all((0..of).map(|nth| self.fold_strand(Strand { nth, of }, end, skips, &tell))).await?;
+        try_join_all((0..of).map(|nth| self.fold_strand(Strand { nth, of }, (start, end), skips, &tell))).await?;
         match self.join(&schemas).await {
             Err(error) if is_missing(&error) => Ok(()),
             joined => joined.map_err(|source| self.database(source)),
         }
     }
 
-    /// Folds a strand up to `end`, unless somebody else comes there first.
+    /// Folds a strand up to `end`, unless somebody else comes there first. Before, it counts its share of all from `start`, so
+    /// that the strands are put together only over a log without a hole.
     async fn fold_strand(
         &self,
         strand: Strand,
-        end: Position,
+        (start, end): (Position, Position),
         skips: &Skips,
         tell: &(impl Fn(Strand, Position) + Sync),
     ) -> Result<(), RebuildError> {
         let schema = strand_schema(&self.projection.name, strand.nth);
         let course = self.course(strand, format!("{schema}, {}", self.next())).await;
         let mut course = course.map_err(|source| self.database(source))?;
+        let share = |nth: u8| Position(start.0 + (end.0 - start.0) * i64::from(nth) / i64::from(strand.of));
+        self.count(&mut course, share(strand.nth), share(strand.nth + 1), skips).await?;
         loop {
             let position = match standing_in(&schema, &mut *course.connection).await {
                 Ok(standing) => standing.position,

@@ -137,7 +137,7 @@ pub(super) async fn begin<'c>(
 pub(super) enum Sees {
     /// Nothing: what it counts of the log is what it folds.
     OneMoment,
-    /// A row that it would add, too. To be used for old events alone, which are all there.
+    /// A row that it would add, too. To be used for old events alone, which were counted before.
     OthersRows,
 }
 

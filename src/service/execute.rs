@@ -119,6 +119,12 @@ impl Service {
         let service = self.clone();
         let errand = async move {
             let _room = room;
+            // Views that fall behind are waited for a moment: else appends could outrun them for good.
+            let held_back = service.engine.held_back();
+            if !held_back.is_zero() {
+                metrics::histogram!("append_held_back_seconds").record(held_back.as_secs_f64());
+                tokio::time::sleep(held_back).await;
+            }
             let Private::Known(key) = service.vault.current(actor.owner().into()).await? else {
                 return Ok(Outcome::Refused(Reason::Forgotten));
             };

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use convoledger::event::Position;
-use convoledger::projection::{CONVERSATION, Closed, Engine, Projection, Range, Rebuild, RebuildError, Rebuilt};
+use convoledger::projection::{
+    CONVERSATION, Closed, Engine, FoldError, Projection, Range, Rebuild, RebuildError, Rebuilt,
+};
 use convoledger::view::conversation;
 use futures::StreamExt as _;
 use proptest::prelude::*;
@@ -18,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::history::{History, asked, chat, head};
+use crate::history::{History, asked, chat, head, write};
 use crate::support::postgres::fresh;
 use crate::support::service::closed;
 
@@ -247,6 +249,34 @@ fn strands_put_together_are_the_fold_of_all() {
         })
     });
     outcome.expect("whatever happened");
+}
+
+/// Each strand counts a share of the log, and none is put in place over a hole.
+#[tokio::test]
+async fn no_strands_are_put_together_over_a_hole() {
+    let database = fresh().await;
+    let pool = database.pool(10);
+    let told = chat(40).told;
+    for hole in [1, 20, 21, 39] {
+        write(&pool, Position(0), &told[..hole]).await;
+        write(&pool, Position(i64::try_from(hole).expect("few") + 1), &told[hole..]).await;
+        for _ in 0..2 {
+            let rebuilt = Rebuild { strands: 2, ..rebuild(&pool) }.replace(|_, _| {}).await;
+            let Err(RebuildError::Fold(FoldError::Hole { first, last, expected: 1, held: 0, .. })) = rebuilt else {
+                panic!("{rebuilt:?}")
+            };
+            assert_eq!((first.0, last.0), (hole as i64 + 1, hole as i64 + 1), "it is named");
+        }
+        assert!(!schemas(&pool).await.contains(&"conversation".into()));
+        let clear = "DROP SCHEMA conversation_next CASCADE; ALTER TABLE event DISABLE TRIGGER ALL; DELETE FROM event";
+        sqlx::raw_sql(clear)
+            .execute(&mut database.connect_as_owner().await.expect("the owner"))
+            .await
+            .expect("cleared");
+    }
+    write(&pool, Position(0), &told).await;
+    let rebuilt = Rebuild { strands: 2, ..rebuild(&pool) }.replace(|_, _| {}).await.expect("rebuilt");
+    assert_eq!(rebuilt.position, head(&pool).await);
 }
 
 /// What a dead rebuild left behind keeps nobody from another.
