@@ -256,6 +256,7 @@ struct Claim {
     counted: Option<Counted>,
 }
 
+#[derive(Clone, Copy)]
 struct Counted {
     held: i64,
     unknown: Option<Position>,

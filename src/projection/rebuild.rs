@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::event::Position;
 
 /// Events in one transaction.
-const RANGE_EVENTS_MAX: i64 = 20_000;
+const RANGE_EVENTS_MAX: i64 = 5_000;
 /// Events that may be left for the last transaction, which holds the live fold up.
 const REST_EVENTS_MAX: i64 = 1_000;
 
