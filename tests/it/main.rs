@@ -15,6 +15,7 @@ mod log;
 mod masking;
 mod oversight;
 mod own;
+mod pace;
 mod plans;
 mod projection;
 mod proof;

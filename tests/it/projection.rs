@@ -27,12 +27,12 @@ use crate::support::postgres::fresh;
 use crate::support::service::closed;
 
 /// A projection that shows whatever it folds twice.
-const SEEN: Projection =
+pub const SEEN: Projection =
     seen("seen", "INSERT INTO seen SELECT position FROM event WHERE position > $1 AND position <= $2");
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM event";
 
-const fn seen(name: &'static str, apply: &'static str) -> Projection {
+pub const fn seen(name: &'static str, apply: &'static str) -> Projection {
     let schema = "-- Which events were folded, and how often?\nCREATE TABLE seen (position bigint);";
     Projection::of_facts(name, schema, "CREATE INDEX seen_position ON seen (position)", apply)
 }
@@ -241,75 +241,6 @@ async fn outdated_rows_are_made_anew_beside_the_live_ones_by_a_server_that_is_to
 }
 
 #[tokio::test]
-async fn a_few_events_become_more_before_they_are_folded_unless_somebody_waits() {
-    let database = fresh().await;
-    let pool = database.pool(10);
-    let (grown, head_seen) = watch::channel(chat(1).write(&pool).await.1);
-    let engine = Engine::start(pool.clone(), &[SEEN], &head_seen, &closed());
-    engine.wait("seen", *head_seen.borrow(), Duration::from_secs(5)).await.expect("folded");
-    let mut progress = engine.progress("seen").expect("it runs");
-    let folds = tokio::spawn(async move {
-        let mut folds = 0_u128;
-        while progress.changed().await.is_ok() {
-            folds += 1;
-        }
-        folds
-    });
-    let began = Instant::now();
-    for _ in 0..100 {
-        grown.send_replace(chat(1).write(&pool).await.1);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    engine.fold_until_caught_up().await.expect("folded");
-    let lasted = began.elapsed();
-    assert_eq!(count(&pool, "seen.seen").await, head(&pool).await.0);
-    engine.stop().await;
-    let folds = folds.await.expect("no panic");
-    assert!(folds <= lasted.as_millis() / 10 + 2, "{folds} folds in {lasted:?}");
-}
-
-#[tokio::test]
-async fn who_appends_is_held_back_while_a_view_is_behind_that_goes_on() {
-    const SLOW: Projection =
-        seen("slow", "INSERT INTO seen SELECT position FROM event, pg_sleep(1) WHERE position > $1 AND position <= $2");
-    const BROKEN: Projection = seen("broken", "INSERT INTO seen SELECT 1 / ($2 - $2)");
-    let database = fresh().await;
-    let pool = database.pool(10);
-    let (grown, head_seen) = watch::channel(Position(0));
-    for (view, waited_for) in [(SLOW, true), (BROKEN, false)] {
-        let name = view.name.to_string();
-        let engine = Engine::start(pool.clone(), &[view], &head_seen, &closed());
-        assert_eq!(engine.held_back(), Duration::ZERO);
-        let last = chat(1).write(&pool).await.1;
-        grown.send_replace(last);
-        let mut longest = Duration::ZERO;
-        let watching = async {
-            for _ in 0..200 {
-                longest = longest.max(engine.held_back());
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if waited_for {
-            let caught_up = engine.wait(&name, last, Duration::from_secs(10));
-            let (caught_up, ()) = tokio::join!(caught_up, watching);
-            caught_up.expect("folded");
-            assert!(longest > Duration::from_millis(1) && longest <= Duration::from_millis(20), "{longest:?}");
-            let none = async {
-                while !engine.held_back().is_zero() {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(5), none).await.expect("nobody is held back any more");
-        } else {
-            watching.await;
-            assert!(engine.status().await.expect("told")[0].error.is_some());
-            assert_eq!(engine.held_back(), Duration::ZERO);
-        }
-        engine.stop().await;
-    }
-}
-
-#[tokio::test]
 async fn a_leader_that_hangs_loses_its_row_within_seconds_and_writes_nothing_afterwards() {
     let database = fresh().await;
     let pool = database.pool(10);
@@ -403,7 +334,7 @@ async fn change(database: &Database, update: &str) {
     sqlx::raw_sql(AssertSqlSafe(changed)).execute(&mut owner).await.expect("it is changed");
 }
 
-async fn count(pool: &PgPool, from: &str) -> i64 {
+pub async fn count(pool: &PgPool, from: &str) -> i64 {
     let statement = format!("SELECT count(*) FROM {from}");
     sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(pool).await.expect("a count")
 }

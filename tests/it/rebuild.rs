@@ -269,7 +269,8 @@ async fn no_strands_are_put_together_over_a_hole() {
             assert_eq!((first, last), (missing, missing), "it is named");
         }
         assert!(!schemas(&pool).await.contains(&"conversation".into()));
-        let clear = "DROP SCHEMA conversation_next CASCADE; ALTER TABLE event DISABLE TRIGGER ALL; DELETE FROM event";
+        let clear = "DROP SCHEMA conversation_next CASCADE; ALTER TABLE event DISABLE TRIGGER ALL; DELETE FROM event; \
+                     ALTER TABLE words DISABLE TRIGGER ALL; DELETE FROM words";
         sqlx::raw_sql(clear)
             .execute(&mut database.connect_as_owner().await.expect("the owner"))
             .await
