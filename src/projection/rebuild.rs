@@ -66,6 +66,8 @@ pub enum RebuildError {
     Fold(#[from] FoldError),
     #[error("rebuilding `{projection}` was stopped at event {position}; the next rebuild goes on from there")]
     Stopped { projection: String, position: Position },
+    #[error("the strands in which `{projection}` was being rebuilt were dropped; rebuild it again: that begins anew")]
+    Torn { projection: String },
     #[error("another rebuild of `{projection}` was faster: its rows are in place")]
     Overtaken { projection: String },
     #[error(

@@ -106,8 +106,8 @@ impl Rebuild<'_> {
         let of = u8::try_from(schemas.len()).unwrap_or(u8::MAX);
         if schemas.is_empty() {
             let whole = standing_in(&self.next(), self.pool).await.map_err(|source| self.database(source))?;
-            // Somebody dropped them: the next rebuild begins anew.
-            return if whole.position == APART { Err(self.database(sqlx::Error::RowNotFound)) } else { Ok(()) };
+            let projection = self.projection.name.to_string();
+            return if whole.position == APART { Err(RebuildError::Torn { projection }) } else { Ok(()) };
         }
         let mut standings = Vec::with_capacity(schemas.len());
         for schema in &schemas {

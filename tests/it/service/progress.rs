@@ -1,7 +1,7 @@
 //! Who watches the projections sees all of them at once, then what changes, whatever it is; and costs the database nothing.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use convoledger::projection::{BUILT_IN, State};
 use convoledger::service::Progress;
@@ -37,6 +37,28 @@ async fn each_is_shown_at_once_and_then_when_it_changes() {
     stand.poison(broken).await;
     let failed = until(&mut quiet, |now| now.status.state == State::Failed).await;
     assert!(failed.status.error.is_some() && failed.status.position < broken, "{failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_appends_waits_a_moment_for_a_view_that_is_behind() {
+    let stand = Stand::new().await;
+    let (service, actor) = (&stand.service, stand.actor("a@example.org").await);
+    let conversation = started(service, actor).await;
+    stand.folded(actor).await;
+    let pool = stand.database.pool(1);
+    let mut held = pool.begin().await.expect("begun");
+    let hold = sqlx::query("UPDATE usage.progress SET position = position").execute(&mut *held).await;
+    assert_eq!(hold.expect("held").rows_affected(), 1);
+    done(service, actor, order(conversation, [say("one")])).await;
+    // By now it is so far behind that each is held back for as long as any ever is.
+    sleep(Duration::from_millis(700)).await;
+    let began = Instant::now();
+    for number in 0..25 {
+        done(service, actor, order(conversation, [say(format!("{number}"))])).await;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    held.rollback().await.expect("let go");
+    stand.folded(actor).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
