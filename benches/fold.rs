@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use convoledger::event::Position;
 use convoledger::projection::{BUILT_IN, Folded, Projection, Range};
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::ledgers::Cluster;
-use crate::rounds::{interleave, rate};
+use crate::rounds::{Turn, interleave};
 use crate::text::Prose;
 
 const CONVERSATIONS: usize = 64;
@@ -57,35 +57,45 @@ async fn measure_one(cluster: &Cluster, projection: &Projection) -> anyhow::Resu
         sqlx::query(drop).execute(pool).await?;
         Ok(projection.create(pool).await?)
     };
-    let ours = async |turn: Duration| {
-        anew().await?;
-        let mut after = 0;
-        rate(turn, async || {
-            if after + RANGE > head {
-                anew().await?;
-                after = 0;
-            }
-            let range = Range::of_facts(Position(after), Position(after + RANGE));
-            let folded = projection.fold(pool, &range).await?;
-            anyhow::ensure!(matches!(folded, Folded::Done), "nobody else folds");
-            after += RANGE;
-            Ok(u32::try_from(RANGE)?)
-        })
-        .await
+    let fold = async |by: &mut PgConnection, after: i64| -> anyhow::Result<()> {
+        let range = Range::of_facts(Position(after), Position(after + RANGE));
+        let folded = projection.fold_by(by, &range).await?;
+        anyhow::ensure!(matches!(folded, Folded::Done), "nobody else folds");
+        Ok(())
     };
-    let against = async |turn: Duration| {
-        sqlx::raw_sql(create).execute(pool).await?;
-        let mut after = 0;
-        rate(turn, async || {
-            if after + RANGE > head {
-                sqlx::raw_sql(create).execute(pool).await?;
-                after = 0;
-            }
-            sqlx::query(upsert).bind(after).bind(after + RANGE).execute(pool).await?;
-            after += RANGE;
-            Ok(u32::try_from(RANGE)?)
-        })
-        .await
+    let bare = async || -> anyhow::Result<()> { Ok(sqlx::raw_sql(create).execute(pool).await.map(drop)?) };
+    let upsert = async |by: &mut PgConnection, after: i64| -> anyhow::Result<()> {
+        Ok(sqlx::query(upsert).bind(after).bind(after + RANGE).execute(by).await.map(drop)?)
     };
+    // Both by a connection of their own, as a view that goes on is folded.
+    let (mut by, mut bare_by) = (pool.acquire().await?, pool.acquire().await?);
+    let ours = async |turn| folds(turn, head, &mut by, &anew, &fold).await;
+    let against = async |turn| folds(turn, head, &mut bare_by, &bare, &upsert).await;
     interleave(&format!("fold: {view}, 64 events a time"), "events/s", ours, against).await
+}
+
+/// Events folded a second, range by range, over and over. The clock stands while the tables are made anew, and while the first
+/// range is folded: plans are made with it.
+async fn folds(
+    turn: Duration,
+    head: i64,
+    by: &mut PgConnection,
+    anew: impl AsyncFn() -> anyhow::Result<()>,
+    fold: impl AsyncFn(&mut PgConnection, i64) -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
+    let (mut turn, mut after, mut done) = (Turn::begin(turn), head, 0);
+    while turn.goes_on() {
+        if after + RANGE > head {
+            turn.aside(async {
+                anew().await?;
+                fold(by, 0).await
+            })
+            .await?;
+            after = RANGE;
+        }
+        fold(by, after).await?;
+        after += RANGE;
+        done += u32::try_from(RANGE)?;
+    }
+    Ok(turn.rate(done))
 }

@@ -72,6 +72,14 @@ impl Turn {
         self.began.elapsed() < self.lasts
     }
 
+    /// Does what the turn is not about, with the clock stopped.
+    pub async fn aside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let stopped = Clock::instant();
+        let done = work.await;
+        self.began += stopped.elapsed();
+        done
+    }
+
     pub fn rate(&self, done: u32) -> f64 {
         f64::from(done) / self.began.elapsed().as_secs_f64()
     }

@@ -19,10 +19,11 @@ use crate::projection::{BUILT_IN, Closed, Engine, Opener, Projection, own};
 use crate::service::{Exports, Receipts, Service, Words};
 use crate::vault::{KeyStore, Signing, SigningKeys, Vault};
 
-/// Connections for reading, for appending and for folding. They are apart, so that none starves another.
+/// Connections for reading and for appending; and for folding, beside one for each view. They are apart, so that none starves
+/// another.
 const READERS: u32 = 8;
 const LANE: u32 = 4;
-const PROJECTORS: u32 = 4;
+const PROJECTORS: u32 = 3;
 /// How long a pool may take to get its connections back.
 const POOL_CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -115,9 +116,11 @@ impl Place {
         if !self.is_embedded() && self.keys.is_none() {
             make_data(&self.data()?)?; // an embedded Postgres makes it itself
         }
+        let views = self.projections()?;
         let database = self.database(role).await?;
-        let pools = [READERS, LANE, PROJECTORS].map(|connections| database.pool(connections));
-        match self.service(&database, &pools).await {
+        let projectors = PROJECTORS + u32::try_from(views.len())?;
+        let pools = [READERS, LANE, projectors].map(|connections| database.pool(connections));
+        match self.service(&database, &pools, &views).await {
             Ok(service) => Ok(House { service, pools, database }),
             Err(error) => {
                 close(&pools, database).await;
@@ -126,7 +129,12 @@ impl Place {
         }
     }
 
-    async fn service(&self, database: &Database, [readers, lane, projectors]: &[PgPool; 3]) -> anyhow::Result<Service> {
+    async fn service(
+        &self,
+        database: &Database,
+        [readers, lane, projectors]: &[PgPool; 3],
+        views: &[Projection],
+    ) -> anyhow::Result<Service> {
         database.migrate().await?;
         let log =
             Log::open(readers.clone(), lane.clone(), Limits::default()).await.context("opening the log failed")?;
@@ -138,7 +146,7 @@ impl Place {
             }
         };
         let words: Arc<dyn Opener> = Arc::new(Words::new(log.clone(), vault.clone()));
-        let engine = Engine::start(projectors.clone(), &self.projections()?, &log.tail().head(), &words);
+        let engine = Engine::start(projectors.clone(), views, &log.tail().head(), &words);
         let exports = Exports::kept_in(self.data()?.join("exports"));
         let receipts = Receipts::kept_in(self.data()?.join("receipts")).with_backups(self.backups_days);
         Ok(Service::new(readers.clone(), log, vault, engine, Clock::system())

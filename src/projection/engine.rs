@@ -8,7 +8,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, PgPool, Postgres};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -215,6 +216,7 @@ impl Running {
         let (behind_since, behind_since_seen) = watch::channel(None);
         let projector = Projector {
             pool: pool.clone(),
+            connection: None,
             projection: projection.clone(),
             opener: Arc::clone(opener),
             head: head.clone(),
@@ -264,6 +266,9 @@ impl Running {
 /// The inside of a projection's task.
 struct Projector {
     pool: PgPool,
+    /// What the last fold was made by. It is kept while there is something to fold: what a pool does around every loan is two
+    /// more round trips, and a session that has folded this view before knows its tables and has its plans.
+    connection: Option<PoolConnection<Postgres>>,
     projection: Projection,
     opener: Arc<dyn Opener>,
     head: watch::Receiver<Position>,
@@ -322,7 +327,10 @@ impl Projector {
         tokio::select! {
             () = self.stop.cancelled() => None,
             () = self.look.notified() => None,
-            () = sleep(PATROL) => None,
+            () = sleep(PATROL) => {
+                self.connection = None;
+                None
+            }
             Ok(()) = self.head.changed() => {
                 self.gather().await;
                 Some(*self.head.borrow_and_update())
@@ -357,7 +365,8 @@ impl Projector {
             let (last, skipped) = self.skips.cut(position, Position(head.0.min(position.0 + self.range_events)));
             let began = Clock::instant();
             self.began = Instant::from_std(began);
-            match self.in_time(self.fold(position, last, skipped)).await {
+            let folded = timeout(self.patience, self.fold(position, last, skipped)).await;
+            match folded.unwrap_or_else(|_| Err(self.silent())) {
                 Ok(Folded::Done) => {
                     let took = began.elapsed();
                     metrics::histogram!("projection_fold_seconds", "projection" => self.name())
@@ -389,15 +398,25 @@ impl Projector {
         }
     }
 
-    async fn fold(&self, after: Position, last: Position, skipped: bool) -> Result<Folded, FoldError> {
+    /// Dropped half-way, or failed, it keeps no connection: the pool sees to what comes back to it.
+    async fn fold(&mut self, after: Position, last: Position, skipped: bool) -> Result<Folded, FoldError> {
         let range =
             if skipped { Range::skipped(last) } else { self.projection.range(&*self.opener, after, last).await? };
-        self.projection.fold(&self.pool, &range).await
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await.map_err(|source| self.projection.database(source))?,
+        };
+        let folded = self.projection.fold_by(&mut connection, &range).await?;
+        self.connection = Some(connection);
+        Ok(folded)
     }
 
     async fn in_time<T>(&self, asked: impl Future<Output = Result<T, FoldError>>) -> Result<T, FoldError> {
-        let answered = timeout(self.patience, asked).await;
-        answered.unwrap_or_else(|_| Err(self.projection.database(silence(self.patience))))
+        timeout(self.patience, asked).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    fn silent(&self) -> FoldError {
+        self.projection.database(silence(self.patience))
     }
 
     /// Where the projection and the log stand. Makes the projection when it is not there, or not any more.

@@ -106,7 +106,12 @@ impl Projection {
     /// Dropped half-way it leaves nothing, but `pool` must be one that rolls back whatever comes back to it.
     pub async fn fold(&self, pool: &PgPool, range: &Range) -> Result<Folded, FoldError> {
         let mut connection = pool.acquire().await.map_err(|source| self.database(source))?;
-        self.fold_in(&self.name, Sees::OneMoment, &mut connection, range).await
+        self.fold_by(&mut connection, range).await
+    }
+
+    /// As [`fold`](Self::fold), by a connection that may go on with the next range when this one is done.
+    pub async fn fold_by(&self, connection: &mut PgConnection, range: &Range) -> Result<Folded, FoldError> {
+        self.fold_in(&self.name, Sees::OneMoment, connection, range).await
     }
 
     /// As [`fold`](Self::fold), into whatever schema. Behind it may be told where else its tables are sought, as in a search path.

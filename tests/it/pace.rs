@@ -79,3 +79,34 @@ async fn who_appends_is_held_back_while_a_view_is_behind_that_goes_on() {
         engine.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_view_is_folded_by_one_session_while_it_goes_on_and_holds_none_while_it_rests() {
+    const SESSIONS: Projection = seen("sessions", "INSERT INTO seen SELECT pg_backend_pid()");
+    let database = fresh().await;
+    let (pool, other) = (database.pool(4), database.pool(4));
+    let (grown, head_seen) = watch::channel(Position(0));
+    let engine = Engine::start(pool.clone(), &[SESSIONS], &head_seen, &closed());
+    let folded = async |many: usize| {
+        for _ in 0..many {
+            let last = chat(1).write(&other).await.1;
+            grown.send_replace(last);
+            engine.wait("sessions", last, Duration::from_secs(10)).await.expect("folded");
+        }
+    };
+    let sessions = async || count(&other, "(SELECT DISTINCT position FROM sessions.seen) AS session").await;
+    folded(20).await;
+    assert_eq!(sessions().await, 1);
+    // One that breaks is not folded by again.
+    let kill = "SELECT pg_terminate_backend(position::int) FROM sessions.seen LIMIT 1";
+    sqlx::query(kill).execute(&other).await.expect("killed");
+    folded(20).await;
+    assert_eq!(sessions().await, 2);
+    let at_rest = async {
+        while usize::try_from(pool.size()).expect("few") > pool.num_idle() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), at_rest).await.expect("it gives its session back");
+    engine.stop().await;
+}

@@ -52,7 +52,7 @@ impl Served {
         let log = Log::open(pool.clone(), database.pool(4), Limits::default()).await.expect("a log");
         let store = KeyStore::new(keys.path(), None).expect("a key store");
         let vault = Vault::open(pool.clone(), log.identity().ledger, &store).await.expect("a vault");
-        let engine = Engine::start(database.pool(4), BUILT_IN, &log.tail().head(), &opener(&log, &vault));
+        let engine = Engine::start(database.pool(8), BUILT_IN, &log.tail().head(), &opener(&log, &vault));
         let service = Service::new(pool, log, vault, engine, Clock::system());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/graphql", listener.local_addr().expect("an address"));
