@@ -7,12 +7,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
 use super::{Actor, CONVERSATION, Service, Trouble};
+use crate::clock::Clock;
 use crate::event::{ConversationId, OwnerId, Position, Version};
 use crate::projection::left_out;
 use crate::view::Seen;
@@ -27,6 +28,8 @@ const IDLE_MAX: Duration = Duration::from_mins(10);
 const VERSIONS_MAX: i32 = 50_000;
 /// Events that a reader waits for; of a conversation of more, the rest is read while the view answers, from the second look on.
 const AT_ONCE: usize = 64;
+/// Who asks several things at once looks once. (In a debug build that is a look each, so that timelines are read and checked.)
+const ONE_LOOK: Duration = if cfg!(debug_assertions) { Duration::ZERO } else { Duration::from_millis(50) };
 /// Events in one read of the rest.
 const PAGE: usize = 1_000;
 /// One answer of so many is asked of the view, too.
@@ -56,8 +59,8 @@ struct Kept {
     to: Position,
     /// What was taken away by then is known.
     erased: Position,
-    /// Whether somebody looked before it was read to its end, or listed its events.
-    looked_at: bool,
+    /// When somebody first looked.
+    looked_at: Option<Instant>,
 }
 
 impl Past {
@@ -76,7 +79,7 @@ impl Past {
                 timeline: Some(Timeline::new(key.1)),
                 to: Position::default(),
                 erased: Position::default(),
-                looked_at: false,
+                looked_at: None,
             })),
             reading: Arc::default(),
             weight: SLOT_BYTES,
@@ -91,6 +94,15 @@ impl Slot {
 
     fn write(&self) -> RwLockWriteGuard<'_, Kept> {
         self.kept.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody looked some time before; if not, this was the first look.
+    fn looks_again(&self) -> bool {
+        let first = self.read().looked_at;
+        match first {
+            Some(first) => first.elapsed() >= ONE_LOOK,
+            None => self.write().looked_at.replace(Clock::instant()).is_some(),
+        }
     }
 
     /// What `told` says of the timeline, if that tells anything; the error is that it does not know all up to `at` yet.
@@ -138,9 +150,15 @@ impl Service {
 
     /// Whether somebody looked at what a conversation went through before: a timeline is not read for a single look.
     pub(super) fn looks_again(&self, owner: OwnerId, id: ConversationId) -> bool {
-        let slot = self.past.slot((owner, id));
-        let known = slot.read().looked_at;
-        known || std::mem::replace(&mut slot.write().looked_at, true)
+        self.past.slot((owner, id)).looks_again()
+    }
+
+    /// Whether a conversation's timeline knows what it was at `at`.
+    pub(super) fn is_told(&self, owner: OwnerId, id: ConversationId, at: Position) -> bool {
+        self.past.slots.get(&(owner, id)).is_some_and(|slot| {
+            let kept = slot.read();
+            kept.to >= at && kept.timeline.is_some()
+        })
     }
 
     async fn told<T>(
@@ -189,12 +207,16 @@ impl Service {
         erased: Position,
     ) -> Result<(), Trouble> {
         let Ok(reading) = Arc::clone(&slot.reading).try_lock_owned() else { return Ok(()) };
+        // A long one is not read to its end for a single look.
+        let again = slot.looks_again();
+        if !again && slot.read().timeline.as_ref().is_some_and(|timeline| timeline.version().0 > 0) {
+            return Ok(());
+        }
         // Looked at before it is read: what is read then is all that there was.
         let known = self.recent.head().max(*self.log.tail().head().borrow());
         let head = if at > known { self.log.head().await? } else { known };
         let ended = self.read_page(owner, id, slot, AT_ONCE, head, erased).await?;
-        // A long one is not read to its end for a single look.
-        if ended || !std::mem::replace(&mut slot.write().looked_at, true) {
+        if ended || !again {
             return Ok(());
         }
         let (service, slot) = (self.clone(), slot.clone());

@@ -148,9 +148,14 @@ impl Service {
         at: Position,
     ) -> Result<Option<Page<Message>>, Trouble> {
         let owner = actor.owner();
-        // A page that was read lately is asked only where it lies.
-        if at == Position::LATEST && !self.recent.was_read((owner, conversation, branch, slice.clone())) {
-            let page = message::page_with_events(&self.pool, owner, conversation, branch, slice).await?;
+        // A page that was read lately is asked only where it lies, and one of the past may be told by a timeline.
+        let anew = if at == Position::LATEST {
+            !self.recent.was_read((owner, conversation, branch, slice.clone()))
+        } else {
+            !self.is_told(owner, conversation, at) && !self.looks_again(owner, conversation)
+        };
+        if anew {
+            let page = message::page_with_events(&self.pool, owner, conversation, branch, slice, at).await?;
             let Some((Seen { erased, rows: page }, events)) = page else { return Ok(None) };
             let Page { rows, has_next, has_previous, total } = page;
             let opened = self.remember(events, Extent::Content, self.gone(erased)).await?;

@@ -37,20 +37,23 @@ pub async fn page(
     paged(&query.fetch_all(pool).await?)
 }
 
-/// A page of a branch as it is, as [`page`] has it, and its events with the first part of their words: for who has none of them
-/// at hand.
+/// A page of a branch, as [`page`] has it, and its events with the first part of their words: for who has none of them at hand.
 pub async fn page_with_events(
     pool: &PgPool,
     owner: OwnerId,
     conversation: ConversationId,
     branch: BranchNumber,
     slice: &Slice<Depth>,
+    at: Position,
 ) -> Result<Option<(Seen<Page<MessageRow>>, Vec<EventRow>)>, sqlx::Error> {
-    static STATEMENT: LazyLock<String> = LazyLock::new(|| {
-        let page = as_of!("../../projections/conversation/page.sql", Position::LATEST);
-        format!("WITH page AS MATERIALIZED (\n{page}\n)\n{}", include_str!("sql/with_events.sql"))
+    static STATEMENTS: LazyLock<[String; 2]> = LazyLock::new(|| {
+        [Position::LATEST, Position::default()].map(|at| {
+            let page = as_of!("../../projections/conversation/page.sql", at);
+            format!("WITH page AS MATERIALIZED (\n{page}\n)\n{}", include_str!("sql/with_events.sql"))
+        })
     });
-    let query = of_page(&STATEMENT, owner, conversation, branch, slice, Position::LATEST);
+    let [now, then] = &*STATEMENTS;
+    let query = of_page(if at == Position::LATEST { now } else { then }, owner, conversation, branch, slice, at);
     let rows = query.fetch_all(pool).await?;
     let Some(page) = paged(&rows)? else { return Ok(None) };
     let events = if page.rows.rows.is_empty() { Vec::new() } else { gather(&rows)? };
