@@ -22,6 +22,7 @@ mod renew;
 mod rounds;
 mod search;
 mod text;
+mod threads;
 mod transcript;
 mod travel;
 mod verify;
@@ -106,8 +107,10 @@ async fn main() -> anyhow::Result<()> {
         costs::measure(&cluster).await?;
     }
     if asked("travel") {
-        travel::long(&cluster).await?;
-        travel::checkpointer(&cluster).await?;
+        travel::measure(&cluster).await?;
+    }
+    if asked("threads") {
+        threads::measure(&cluster).await?;
     }
     cluster.stop().await;
     Ok(())
