@@ -11,6 +11,7 @@ pub mod engine;
 pub mod fold;
 pub mod folder;
 pub mod own;
+mod projector;
 pub mod rebuild;
 mod renew;
 pub mod rows;
