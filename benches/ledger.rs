@@ -12,6 +12,7 @@ mod fold;
 mod forget;
 mod import;
 mod lag;
+mod langgraph;
 mod ledgers;
 mod limit;
 mod memory;
@@ -22,7 +23,6 @@ mod renew;
 mod rounds;
 mod search;
 mod text;
-mod threads;
 mod transcript;
 mod travel;
 mod verify;
@@ -109,8 +109,8 @@ async fn main() -> anyhow::Result<()> {
     if asked("travel") {
         travel::measure(&cluster).await?;
     }
-    if asked("threads") {
-        threads::measure(&cluster).await?;
+    if asked("langgraph") {
+        langgraph::measure(&cluster).await?;
     }
     cluster.stop().await;
     Ok(())

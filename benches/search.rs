@@ -11,7 +11,7 @@ use convoledger::view::conversation::{Filter, Status};
 use convoledger::view::search::{Order, Query};
 
 use crate::ledgers::{Cluster, Ledger};
-use crate::rounds::{interleave, rate};
+use crate::rounds::{Turn, interleave, rate};
 use crate::text::Prose;
 
 const MESSAGES: usize = 20_000;
@@ -71,22 +71,23 @@ pub async fn fold(cluster: &Cluster) -> anyhow::Result<()> {
     for after in (0..head - RANGE).step_by(usize::try_from(RANGE)?) {
         ranges.push(opened(&ledger, Position(after), Position(after + RANGE)).await?);
     }
+    let mut by = pool.acquire().await?;
     let ours = async |turn: Duration| {
-        sqlx::query("DROP SCHEMA IF EXISTS search CASCADE").execute(pool).await?;
-        SEARCH.create(pool).await?;
-        let mut folded = 0;
-        rate(turn, async || {
-            if folded == ranges.len() {
-                sqlx::query("DROP SCHEMA search CASCADE").execute(pool).await?;
-                SEARCH.create(pool).await?;
-                folded = 0;
-            }
-            let range = &ranges[folded];
-            anyhow::ensure!(matches!(SEARCH.fold(pool, range).await?, Folded::Done), "nobody else folds");
-            folded += 1;
-            Ok(u32::try_from(range.said.texts.len())?)
-        })
-        .await
+        let (mut turn, mut left, mut folded) = (Turn::begin(turn), [].iter(), 0);
+        while turn.goes_on() {
+            let Some(range) = left.next() else {
+                turn.aside(async {
+                    sqlx::query("DROP SCHEMA IF EXISTS search CASCADE").execute(pool).await?;
+                    anyhow::Ok(SEARCH.create(pool).await?)
+                })
+                .await?;
+                left = ranges.iter();
+                continue;
+            };
+            anyhow::ensure!(matches!(SEARCH.fold_by(&mut by, range).await?, Folded::Done), "nobody else folds");
+            folded += u32::try_from(range.said.texts.len())?;
+        }
+        Ok(turn.rate(folded))
     };
     let against = async |turn: Duration| {
         sqlx::raw_sql("CREATE SCHEMA IF NOT EXISTS bare; DROP TABLE IF EXISTS bare.bare").execute(pool).await?;

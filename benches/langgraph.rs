@@ -29,7 +29,7 @@ const WAYS: [(&str, &str); 2] = [("hand", "the checkpointer alone"), ("graph", "
 #[allow(clippy::disallowed_methods)] // a bench's own setting
 pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     let Ok(python) = std::env::var("CHECKPOINTER_PYTHON") else {
-        println!("threads: without CHECKPOINTER_PYTHON nothing is compared with a checkpointer");
+        println!("langgraph: without CHECKPOINTER_PYTHON nothing is compared with a checkpointer");
         return Ok(());
     };
     let ledger = cluster.ledger(&[CONVERSATION]).await?;
@@ -44,7 +44,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
     for (way, whom) in WAYS {
         let copied = theirs.ask(way, "size", 1, Duration::ZERO)?;
         println!(
-            "threads: one of {LENGTH} takes {:.0} bytes against {:.0} of {whom}, {:.3} of it",
+            "langgraph: a thread of {LENGTH} takes {:.0} bytes against {:.0} of {whom}, {:.3} of it",
             ours / f64::from(THREADS),
             copied / f64::from(THREADS),
             ours / copied
@@ -60,7 +60,7 @@ pub async fn measure(cluster: &Cluster) -> anyhow::Result<()> {
                 let begin = (0..clients).map(|nth| turned + nth * threads.len() / clients);
                 rate_of_all(begin.map(|turned| forks(&ledger, &threads, turned, turn))).await
             };
-            let name = format!("threads: forks by {clients}, against {whom}");
+            let name = format!("langgraph: forks by {clients}, against {whom}");
             interleave(&name, "forks/s", fork, async |turn| theirs.ask(way, "fork", clients, turn)).await?;
         }
     }
@@ -108,7 +108,7 @@ async fn read(
             })
             .await
         };
-        let name = format!("threads: one at a point{look}, against {whom}");
+        let name = format!("langgraph: a thread at a point{look}, against {whom}");
         interleave(&name, "states/s", state, async |turn| theirs.ask(way, "state", 1, turn)).await?;
         let (mut turned, mut reader) = (0_usize, ledger.clone());
         let history = async |turn| {
@@ -122,7 +122,7 @@ async fn read(
             })
             .await
         };
-        let name = format!("threads: history of one{look}, against {whom}");
+        let name = format!("langgraph: its history{look}, against {whom}");
         interleave(&name, "threads/s", history, async |turn| theirs.ask(way, "history", 1, turn)).await?;
     }
     Ok(())
