@@ -95,30 +95,22 @@ async fn read(
 ) -> anyhow::Result<()> {
     for first in [false, true] {
         let look = if first { ", first look" } else { "" };
-        let (mut turned, mut reader) = (0_usize, ledger.clone());
+        let mut reader = Reader { ledger, now: ledger.clone(), first, turned: 0 };
         let state = async |turn| {
             rate(turn, async || {
-                turned += 1;
-                let thread = turned % threads.len();
-                if first && thread == 0 {
-                    reader = ledger.unread();
-                }
-                let version = Version(2 + i32::try_from(turned / threads.len() * 7 % LENGTH)?);
-                thread_at(&reader, threads[thread].0, version).await
+                let thread = reader.turn();
+                let version = Version(2 + i32::try_from(reader.turned / threads.len() * 7 % LENGTH)?);
+                thread_at(&reader.now, threads[thread].0, version).await
             })
             .await
         };
         let name = format!("langgraph: a thread at a point{look}, against {whom}");
         interleave(&name, "states/s", state, async |turn| theirs.ask(way, "state", 1, turn)).await?;
-        let (mut turned, mut reader) = (0_usize, ledger.clone());
+        let mut reader = Reader { ledger, now: ledger.clone(), first, turned: 0 };
         let history = async |turn| {
             rate(turn, async || {
-                turned += 1;
-                let thread = turned % threads.len();
-                if first && thread == 0 {
-                    reader = ledger.unread();
-                }
-                events(&reader, threads[thread].0).await
+                let thread = reader.turn();
+                events(&reader.now, threads[thread].0).await
             })
             .await
         };
@@ -126,6 +118,26 @@ async fn read(
         interleave(&name, "threads/s", history, async |turn| theirs.ask(way, "history", 1, turn)).await?;
     }
     Ok(())
+}
+
+/// Who reads one thread after the other; on a first look, by a service that has read none of them.
+struct Reader<'l> {
+    ledger: &'l Ledger,
+    now: Ledger,
+    first: bool,
+    turned: usize,
+}
+
+impl Reader<'_> {
+    /// The number of the next thread.
+    fn turn(&mut self) -> usize {
+        self.turned += 1;
+        let thread = self.turned % THREADS as usize;
+        if self.first && thread == 0 {
+            self.now = self.ledger.unread();
+        }
+        thread
+    }
 }
 
 /// Forks one thread after the other, each at another message.

@@ -19,11 +19,11 @@ use crate::projection::{BUILT_IN, Closed, Engine, Opener, Projection, own};
 use crate::service::{Exports, Receipts, Service, Words};
 use crate::vault::{KeyStore, Signing, SigningKeys, Vault};
 
-/// Connections for reading and for appending; and for folding, beside one for each view. They are apart, so that none starves
-/// another.
+/// Connections for reading, for appending and for folding. They are apart, so that none starves another.
 const READERS: u32 = 8;
 const LANE: u32 = 4;
-const PROJECTORS: u32 = 3;
+/// Each view that is folded keeps one; these are for making views anew and for telling how they stand.
+const PROJECTORS_SPARE: u32 = 3;
 /// How long a pool may take to get its connections back.
 const POOL_CLOSES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -118,7 +118,7 @@ impl Place {
         }
         let views = self.projections()?;
         let database = self.database(role).await?;
-        let projectors = PROJECTORS + u32::try_from(views.len())?;
+        let projectors = PROJECTORS_SPARE + u32::try_from(views.len())?;
         let pools = [READERS, LANE, projectors].map(|connections| database.pool(connections));
         match self.service(&database, &pools, &views).await {
             Ok(service) => Ok(House { service, pools, database }),

@@ -109,7 +109,8 @@ impl Projection {
         self.fold_by(&mut connection, range).await
     }
 
-    /// As [`fold`](Self::fold), by a connection that may go on with the next range when this one is done.
+    /// As [`fold`](Self::fold), by a connection that may go on with the next range when this one is done or was elsewhere. After
+    /// an error, or dropped half-way, it may be in a transaction still.
     pub async fn fold_by(&self, connection: &mut PgConnection, range: &Range) -> Result<Folded, FoldError> {
         self.fold_in(&self.name, Sees::OneMoment, connection, range).await
     }
@@ -129,11 +130,11 @@ impl Projection {
                 Ok(()) => Ok(Folded::Done),
                 Err(source) => self.judge(source, range),
             },
-            outcome => {
-                // The answer is known already; a rollback that fails only loses the connection.
-                let _ = transaction.rollback().await;
-                outcome
-            }
+            outcome => match transaction.rollback().await {
+                // Whoever goes on by this connection must find it in no transaction.
+                Err(source) if outcome.is_ok() => Err(self.database(source)),
+                _ => outcome,
+            },
         }
     }
 

@@ -28,8 +28,8 @@ const IDLE_MAX: Duration = Duration::from_mins(10);
 const VERSIONS_MAX: i32 = 50_000;
 /// Events that a reader waits for; of a conversation of more, the rest is read while the view answers, from the second look on.
 const AT_ONCE: usize = 64;
-/// Who asks several things at once looks once. (In a debug build that is a look each, so that timelines are read and checked.)
-const ONE_LOOK: Duration = if cfg!(debug_assertions) { Duration::ZERO } else { Duration::from_millis(50) };
+/// Who asks several things within this looks once. (In a debug build it is over sooner, so that timelines are read and checked.)
+const ONE_LOOK: Duration = Duration::from_millis(if cfg!(debug_assertions) { 3 } else { 50 });
 /// Events in one read of the rest.
 const PAGE: usize = 1_000;
 /// One answer of so many is asked of the view, too.
