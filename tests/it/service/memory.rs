@@ -153,6 +153,8 @@ fn a_server_that_has_read_shows_what_one_shows_that_has_not() {
         (stand, other)
     });
     let ann = runtime.block_on(stand.actor("ann@example.org"));
+    // Who looks at once must find the view made.
+    runtime.block_on(stand.folded(ann));
     let deeds = prop::collection::vec((any::<bool>(), deed()), 10..60);
     let config = ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&deeds, |deeds| {
