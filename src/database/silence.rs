@@ -5,16 +5,18 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::time::timeout;
 
 /// What `asked` comes to; after `time`, what a broken connection comes to. Whatever was asked may have been done.
 ///
 /// `asked` is dropped then. A pooled connection in it goes back to its pool, which closes one that stays silent.
-pub async fn within<T, E: From<sqlx::Error>>(
+pub fn within<T, E: From<sqlx::Error>>(
     time: Duration,
     asked: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    timeout(time, asked).await.unwrap_or_else(|_| Err(silence(time).into()))
+) -> impl Future<Output = Result<T, E>> {
+    // No `async fn`, which would hold `asked` twice: as what it was given and as what it waits for.
+    timeout(time, asked).map(move |answered| answered.unwrap_or_else(|_| Err(silence(time).into())))
 }
 
 /// The error of whoever heard nothing for that long.

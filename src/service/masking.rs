@@ -123,7 +123,7 @@ impl Service {
         if let Some(masking) = self.maskings.known.get(&owner) {
             return Ok(masking);
         }
-        let masking = Arc::new(Masking::of(self.read_masking(owner).await?)?);
+        let masking = Arc::new(Masking::of(Box::pin(self.read_masking(owner)).await?)?);
         self.maskings.known.insert(owner, Arc::clone(&masking));
         Ok(masking)
     }
