@@ -133,13 +133,16 @@ BEGIN
         END LOOP;
     END IF;
 
-    -- A key that is given up for the next seals nothing more (see 0010), whoever still holds it.
-    IF renewed AND EXISTS (
-        SELECT FROM unnest(words) AS w JOIN vault.renewal AS r ON r.subject_id = w.subject
-        WHERE w.generation < r.since AND verdict[w.command] = 0
-    ) THEN
-        RAISE EXCEPTION 'words are sealed under a key that was given up'
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'words_key', HINT = 'Seal them under the newest one.';
+    -- A key that is given up for the next seals nothing more (see 0010), whoever still holds it. An IF within the other: as one
+    -- condition it would start an executor whatever `renewed` is.
+    IF renewed THEN
+        IF EXISTS (
+            SELECT FROM unnest(words) AS w JOIN vault.renewal AS r ON r.subject_id = w.subject
+            WHERE w.generation < r.since AND verdict[w.command] = 0
+        ) THEN
+            RAISE EXCEPTION 'words are sealed under a key that was given up'
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'words_key', HINT = 'Seal them under the newest one.';
+        END IF;
     END IF;
 
     WITH put AS (
