@@ -63,7 +63,7 @@ impl Archive {
         let mut magic = Vec::new();
         file.by_ref().take(4).read_to_end(&mut magic).map_err(unreadable)?;
         let packing = match magic.as_slice() {
-            b"PK\x03\x04" | b"PK\x05\x06" => return Self::zip(path, file),
+            zip if begins_as_zip(zip) => return Self::zip(path, file),
             // Also a frame that is to be skipped, with which a zstd file may begin.
             [0x28, 0xB5, 0x2F, 0xFD] | [0x50..=0x5F, 0x2A, 0x4D, 0x18] => Packing::Zstd,
             _ => Packing::Bare,
@@ -118,6 +118,11 @@ impl Archive {
         };
         Ok(Self { members: ranked.into_iter().map(member).collect(), aside })
     }
+}
+
+/// Whether this is the beginning of a ZIP: of the first file in it (APPNOTE 4.3.7), or of its end when there is none (4.3.16).
+pub fn begins_as_zip(beginning: &[u8]) -> bool {
+    [b"PK\x03\x04", b"PK\x05\x06"].iter().any(|head| beginning.starts_with(*head))
 }
 
 /// Whether and when a file of an archive is read.

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use archive::begins_as_zip;
 use archive::{Archive, Member};
 use frame::{Cut, Frame, Frames};
 use glimpse::Glimpse;

@@ -154,6 +154,7 @@ impl Lane {
     /// One try of a call, over before `end`.
     async fn ask(&self, call: &Call, look: bool, tried: bool, end: Instant) -> Result<Vec<Answer>, sqlx::Error> {
         let left = || end.saturating_duration_since(Clock::instant());
+        // In a box, for mostly one is at hand, and making one is of 4 KB.
         let mut connection = within(left(), Box::pin(self.take())).await?;
         let begun = Clock::instant();
         let answered = within(left().min(TRY_WITHIN), call.make(look, tried, &mut connection)).await;

@@ -123,6 +123,7 @@ impl Service {
         if let Some(masking) = self.maskings.known.get(&owner) {
             return Ok(masking);
         }
+        // In a box, for few come here, and all who append pass by.
         let masking = Arc::new(Masking::of(Box::pin(self.read_masking(owner)).await?)?);
         self.maskings.known.insert(owner, Arc::clone(&masking));
         Ok(masking)
