@@ -15,13 +15,13 @@ INSERT INTO vault.epoch (number) SELECT DISTINCT epoch FROM vault.subject_key;
 -- What is left to be wrapped anew when an epoch is retired.
 CREATE INDEX subject_key_epoch ON vault.subject_key (epoch) WHERE wrapped IS NOT NULL;
 
--- Whose part of the log is closed: nothing goes in any more but what becomes of the account, and no token opens. It follows
--- from the log, in the transaction of what it follows from.
+-- Whose part of the log is closed: nothing goes in any more but what becomes of the account, and no token opens. A row
+-- follows from the log, in the transaction of what it follows from.
 CREATE TABLE closed (
     owner_id uuid    PRIMARY KEY,
     -- Of the request.
     position bigint  NOT NULL,
-    -- Whether all is done.
+    -- Whether all is done, and the receipt of it kept: that is later than what the log says last.
     done     boolean NOT NULL DEFAULT false
 );
 CREATE INDEX closed_open ON closed (position) WHERE NOT done;
@@ -107,7 +107,7 @@ BEGIN
     WHEN 'account.forget_started' THEN
         UPDATE vault.subject_key SET wrapped = NULL WHERE subject_id = whose AND wrapped IS NOT NULL;
     WHEN 'account.forgotten' THEN
-        UPDATE closed AS c SET done = true WHERE c.owner_id = whose;
+        NULL; -- Whoever keeps the receipt says that all is done.
     WHEN 'conversation.expired' THEN
         -- Swept with the event that it is a part of carrying out.
         PERFORM expire(because);

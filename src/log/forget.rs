@@ -126,11 +126,16 @@ impl Log {
         Ok(())
     }
 
-    /// Those who asked to be forgotten, and are not yet.
+    /// Those who asked to be forgotten, and are not yet, or have no receipt of it.
     pub async fn being_forgotten(&self) -> Result<Vec<OwnerId>, Error> {
         let owners: Vec<Uuid> =
             sqlx::query_scalar(include_str!("sql/being_forgotten.sql")).fetch_all(&self.pool).await?;
         Ok(owners.into_iter().map(OwnerId).collect())
+    }
+
+    /// The receipt of an account is kept, and nothing is left to be done.
+    pub async fn receipted(&self, owner: OwnerId) -> Result<(), Error> {
+        sqlx::query(include_str!("sql/receipted.sql")).bind(owner.0).execute(&self.pool).await.map(drop)
     }
 
     /// What was taken away of conversations and may still be in views: by which event, whose, said

@@ -6,10 +6,11 @@
 //! retired     the epoch that wrapped them is destroyed, everybody else's keys are in a new one
 //! pruned      the sealed words are deleted
 //! swept       views hold none of them, in no file; tokens and address are gone
-//! forgotten   said so in the log, and in a receipt
+//! forgotten   said so in the log
+//! receipted   the receipt of it is kept
 //! ```
 //!
-//! Between `started` and `forgotten` every step is done again by whoever takes it up: each finds out what is left.
+//! Between `started` and `receipted` every step is done again by whoever takes it up: each finds out what is left.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -163,6 +164,8 @@ impl Service {
         let (receipts, kept) = (self.receipts.clone(), receipt.clone());
         let file = tokio::task::spawn_blocking(move || receipts.keep(account, &kept)).await;
         let file = file.map_err(|panic| Trouble::Internal(panic.to_string()))??;
+        // Only now: one that was killed before it had kept the receipt is taken up again.
+        self.log.receipted(account.into()).await?;
         Ok(Forgotten { receipt, file })
     }
 

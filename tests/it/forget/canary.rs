@@ -229,6 +229,7 @@ pub(super) fn number(url: &str, sql: &str) -> i64 {
     })
 }
 
+#[track_caller]
 pub(super) fn until(so: impl Fn() -> bool) {
     for _ in 0..400 {
         if so() {

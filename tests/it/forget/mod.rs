@@ -8,6 +8,7 @@ mod renewal;
 mod stores;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -15,10 +16,11 @@ use convoledger::event::{ConversationId, Event, OwnerId, Position, Requester, St
 use convoledger::ledger::account::Forgetting;
 use convoledger::ledger::{Act, Refusal};
 use convoledger::projection::{Folded, Projection, Rebuild, SEARCH};
-use convoledger::service::{Actor, ForgetError, Outcome, Reason, Service, Step};
+use convoledger::service::{Actor, ForgetError, Outcome, Reason, Receipts, Service, Step};
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 use serde_json::Value;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::service::{Stand, done, opener, order, say, started};
@@ -109,20 +111,31 @@ fn essence(receipt: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn killed_before_any_step_it_ends_in_the_same_receipt() {
+async fn killed_before_any_step_the_next_server_ends_it_in_the_same_receipt() {
     let mut first = None;
+    let directory = tempfile::tempdir().expect("a directory");
     for cut in 0..=Step::ALL.len() {
         let two = Two::new().await;
         two.request().await;
         for step in &Step::ALL[..cut] {
             two.stand.service.forget_by(two.goes.account, *step).await.expect("a step");
         }
-        let heir = two.stand.beside().await;
-        let forgotten = heir.forget(two.goes.account).await.expect("it ends");
+        let heir = two.stand.beside().await.with_receipts(Receipts::kept_in(directory.path().to_owned()));
+        let ended = async {
+            while !heir.log().being_forgotten().await.expect("an answer").is_empty() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = heir.keep_forgetting() => unreachable!("it goes on as long as it is polled"),
+            () = ended => {}
+        }
         two.is_over(&heir).await;
+        let kept = fs::read(directory.path().join(format!("{}.json", two.goes.account))).expect("a receipt");
+        let kept: Value = serde_json::from_slice(&kept).expect("JSON");
         let again = two.stand.service.forget(two.goes.account).await.expect("it is over");
-        assert_eq!(again.receipt, forgotten.receipt, "cut before step {cut}");
-        let essence = essence(&forgotten.receipt);
+        assert_eq!(again.receipt, kept, "cut before step {cut}");
+        let essence = essence(&kept);
         assert_eq!(*first.get_or_insert(essence.clone()), essence, "cut before step {cut}");
     }
 }
@@ -178,7 +191,7 @@ async fn it_ends_the_same_while_views_are_made_anew_and_everybody_goes_on() {
         }
     };
     let forgetting = async {
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        sleep(Duration::from_millis(60)).await;
         two.request().await;
         service.forget(goes.account).await.expect("it ends")
     };

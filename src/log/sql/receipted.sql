@@ -1,0 +1,1 @@
+UPDATE closed SET done = true WHERE owner_id = $1 AND NOT done
