@@ -16,8 +16,10 @@ use crate::log::erased;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folded {
     Done,
-    /// Progress was not where the range begins: another projector was here. Read it again.
+    /// Progress was not where the range begins, or another projector is just moving it.
     Elsewhere,
+    /// Some of what is said in the range went since it was read. Read it again.
+    Gone,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,7 @@ impl Projection {
         self.fold_by(&mut connection, range).await
     }
 
-    /// As [`fold`](Self::fold), by a connection that may go on with the next range when this one is done or was elsewhere. After
+    /// As [`fold`](Self::fold), by a connection that may go on with the next range when this one is done or was not to be. After
     /// an error, or dropped half-way, it may be in a transaction still.
     pub async fn fold_by(&self, connection: &mut PgConnection, range: &Range) -> Result<Folded, FoldError> {
         self.fold_in(&self.name, Sees::OneMoment, connection, range).await
@@ -156,7 +158,7 @@ impl Projection {
         // Read behind the claim: whoever sweeps holds progress, too.
         if self.opened && erased(&mut **transaction).await.map_err(|source| self.database(source))? > range.said.erased
         {
-            return Ok(Folded::Elsewhere);
+            return Ok(Folded::Gone);
         }
         let apply = table::asked_in(schema, claim.apply.as_deref().unwrap_or(&self.apply));
         match self.apply_as(&apply, transaction, range).await {

@@ -2,6 +2,9 @@
 //!
 //! It owns its connection and ends only between two folds; no request, which anybody may drop, ever holds a fold's
 //! transaction. Only a fold that was given up for lost is dropped half-way.
+//!
+//! Where several processes fold one view, the first to claim a range folds it, and who came too late follows: it leaves the view
+//! to the other one for as long as that goes on. Nobody is elected, and nothing is to be given back by who dies.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +30,13 @@ const RANGE_EVENTS_MAX: i64 = 10_000;
 /// database about a millisecond, whatever is in it.
 const GATHER: Duration = Duration::from_millis(10);
 const FEW: i64 = 64;
+/// How long a projector that follows another one leaves that alone, unless somebody waits here: what the other one folds is
+/// neither read nor opened by this one.
+const HEAD_START: Duration = Duration::from_millis(50);
+/// How soon one that was late looks what came of it, the first time and at most; and at most while somebody waits.
+const LATE_MIN: Duration = Duration::from_millis(2);
+const LATE_MAX: Duration = Duration::from_millis(250);
+const AWAITED_MAX: Duration = Duration::from_millis(8);
 /// How often a projection looks for events that nothing told it of.
 const PATROL: Duration = Duration::from_millis(500);
 /// How often somebody who waits makes a projection look: another server may have appended, or folded.
@@ -79,6 +89,7 @@ impl Running {
             began: Instant::from_std(Clock::instant()),
             behind_since,
             stop: stop.clone(),
+            follows: false,
             known: known.clone(),
             progress,
             failure,
@@ -144,6 +155,8 @@ struct Projector {
     /// Since when there is something that is not folded, as far as it knows.
     behind_since: watch::Sender<Option<Instant>>,
     stop: CancellationToken,
+    /// Whether another process was there first when it last tried.
+    follows: bool,
     known: watch::Sender<bool>,
     progress: watch::Sender<Position>,
     failure: watch::Sender<Option<Arc<FoldError>>>,
@@ -153,6 +166,14 @@ struct Projector {
     patience: Duration,
     /// What it leaves out, as far as it was told: it asks again whenever it stands still.
     skips: Skips,
+}
+
+/// Where a projection and the log stood when it was looked.
+#[derive(Clone, Copy)]
+struct Stand {
+    position: Position,
+    head: Position,
+    at: Instant,
 }
 
 impl Projector {
@@ -206,7 +227,7 @@ impl Projector {
     /// Lets a few events become more, unless somebody waits for them.
     async fn gather(&self) {
         let (at, head) = (*self.progress.borrow(), *self.head.borrow());
-        if head.0 - at.0 < FEW {
+        if head.0 - at.0 < FEW && !self.follows {
             let mut wanted = self.wanted.clone();
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -218,15 +239,20 @@ impl Projector {
 
     /// Folds until there is nothing left, or until it is told to stop.
     async fn advance(&mut self, told: Option<Position>) -> Result<(), FoldError> {
-        let mut looked = Instant::from_std(Clock::instant());
-        let (mut position, mut head) = match told {
-            Some(head) if *self.known.borrow() => (*self.progress.borrow(), head),
+        let stood = *self.progress.borrow();
+        let (known, awaited) = (*self.known.borrow(), *self.wanted.borrow() > stood);
+        let mut stand = match told {
+            _ if self.follows && !awaited => self.follow(stood, HEAD_START, HEAD_START).await?,
+            Some(head) if known && !self.follows => {
+                Stand { position: stood, head, at: Instant::from_std(Clock::instant()) }
+            }
             _ => self.in_time(self.look()).await?,
         };
-        if position < head && self.behind_since.borrow().is_none() {
-            self.behind_since.send_replace(Some(looked));
+        if stand.position < stand.head && self.behind_since.borrow().is_none() {
+            self.behind_since.send_replace(Some(stand.at));
         }
-        while position < head && !self.stop.is_cancelled() {
+        while stand.position < stand.head && !self.stop.is_cancelled() {
+            let Stand { position, head, .. } = stand;
             let (last, skipped) = self.skips.cut(position, Position(head.0.min(position.0 + self.range_events)));
             let began = Clock::instant();
             self.began = Instant::from_std(began);
@@ -238,22 +264,58 @@ impl Projector {
                         .record(took.as_secs_f64());
                     self.patience = (took * 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                     self.range_events = (self.range_events * 2).min(RANGE_EVENTS_MAX);
-                    position = last;
-                    self.publish(position, head);
+                    self.follows = false;
+                    stand.position = last;
+                    self.publish(last, head);
                 }
                 Ok(Folded::Elsewhere) => {
-                    looked = Instant::from_std(Clock::instant());
-                    (position, head) = self.in_time(self.look()).await?;
+                    self.follows = true;
+                    stand = self.follow(position, LATE_MIN, LATE_MAX).await?;
                 }
+                Ok(Folded::Gone) => {}
                 Err(error) if error.is_poison() && last.0 - position.0 > 1 => {
                     self.range_events = (last.0 - position.0) / 2;
                 }
                 Err(error) => return Err(error),
             }
         }
-        let more = *self.head.borrow() > position;
-        self.behind_since.send_replace(more.then_some(looked));
+        let more = *self.head.borrow() > stand.position;
+        self.behind_since.send_replace(more.then_some(stand.at));
         Ok(())
+    }
+
+    /// Leaves it to another process to go on from `stood`, until nothing is left, or it stands still, or somebody waits here who
+    /// may be served sooner.
+    async fn follow(
+        &self,
+        mut stood: Position,
+        mut pause: Duration,
+        mut longest: Duration,
+    ) -> Result<Stand, FoldError> {
+        let mut wanted = self.wanted.clone();
+        let mut before: Option<Stand> = None;
+        loop {
+            let awaited = *wanted.borrow_and_update() > stood;
+            if awaited {
+                longest = longest.min(AWAITED_MAX);
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = sleep(pause.min(longest)) => {}
+                _ = wanted.wait_for(|wanted| *wanted > stood), if !awaited => {}
+            }
+            let stand = self.in_time(self.look()).await?;
+            // What is left now came after that look.
+            if let Some(before) = before.filter(|before| before.head <= stand.position) {
+                self.behind_since.send_replace(Some(before.at));
+            }
+            let (moved, ended) = (stand.position > stood, stand.position >= stand.head);
+            if ended || self.stop.is_cancelled() || if moved { awaited } else { pause >= longest } {
+                return Ok(stand);
+            }
+            (pause, longest) = if moved { (HEAD_START, HEAD_START) } else { ((pause * 2).min(longest), longest) };
+            (stood, before) = (stand.position, Some(stand));
+        }
     }
 
     /// What it does not learn now it learns when it next stands still.
@@ -285,7 +347,8 @@ impl Projector {
     }
 
     /// Where the projection and the log stand. Makes the projection when it is not there, or not any more.
-    async fn look(&self) -> Result<(Position, Position), FoldError> {
+    async fn look(&self) -> Result<Stand, FoldError> {
+        let at = Instant::from_std(Clock::instant());
         let standing = match self.projection.standing(&self.pool).await {
             Err(error) if is_missing(&error) => {
                 self.projection.create(&self.pool).await?;
@@ -297,7 +360,7 @@ impl Projector {
         self.publish(standing.position, standing.head);
         #[allow(clippy::cast_precision_loss)] // a gauge
         metrics::gauge!("projection_lag_ms", "projection" => self.name()).set(standing.lag_ms as f64);
-        Ok((standing.position, standing.head))
+        Ok(Stand { position: standing.position, head: standing.head, at })
     }
 
     /// What its metrics are labelled with.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::skip::Skips;
@@ -24,6 +24,8 @@ use crate::event::Position;
 const RANGE_EVENTS_MAX: i64 = 5_000;
 /// Events that may be left for the last transaction, which holds the live fold up.
 const REST_EVENTS_MAX: i64 = 1_000;
+/// How soon one that another is ahead of looks where that is.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// One rebuild of one projection.
 pub struct Rebuild<'a> {
@@ -187,7 +189,8 @@ impl Rebuild<'_> {
             self.throttle.map(|throttle| Instant::from_std(Clock::instant()) + pause(last.0 - position.0, throttle));
         match self.fold(course, position, last, skipped).await {
             Ok(Folded::Done) => course.range = (course.range * 2).min(self.most(course.strand)),
-            Ok(Folded::Elsewhere) => {}
+            Ok(Folded::Gone) => {}
+            Ok(Folded::Elsewhere) => sleep(LOOK).await,
             // Which event it is that does not fold is found by halving.
             Err(error) if error.is_poison() && last.0 - position.0 > 1 => course.range = (last.0 - position.0) / 2,
             Err(error) => return Err(error.into()),
@@ -256,7 +259,7 @@ impl Rebuild<'_> {
 
     /// Holds the live rows where they are, brings the new ones there, compares, and lets one of both go: one transaction.
     ///
-    /// None when another rebuild parted them meanwhile, because much was appended.
+    /// None when that is to be tried again: another rebuild parted them meanwhile, because much was appended, or words went.
     async fn finish(&self, skips: &Skips, keep: bool) -> Result<Option<Rebuilt>, RebuildError> {
         let (live, next) = (&*self.projection.name, self.next());
         let database = |source| self.database(source);
@@ -290,6 +293,8 @@ impl Rebuild<'_> {
             let range = self.range(Strand::WHOLE, position, last, skipped).await?;
             match self.projection.fold_within(&next, Sees::OneMoment, &mut transaction, &range).await? {
                 Folded::Done => position = last,
+                // The next try reads it again.
+                Folded::Gone => return Ok(None),
                 Folded::Elsewhere => return Err(RebuildError::Overtaken { projection: self.name() }),
             }
         }

@@ -7,6 +7,7 @@ mod audit;
 mod cli;
 mod database;
 mod expiry;
+mod followers;
 mod forget;
 mod golden;
 mod graphql;

@@ -90,30 +90,6 @@ async fn a_fold_that_is_killed_before_its_commit_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn two_servers_on_one_database_fold_every_event_once() {
-    let database = fresh().await;
-    let pool = database.pool(10);
-    let (grown, head_seen) = watch::channel(Position(0));
-    let engines = [(); 2].map(|()| Engine::start(pool.clone(), &[SEEN, CONVERSATION], &head_seen, &closed()));
-    for _ in 0..40 {
-        let (_, last) = chat(9).write(&pool).await;
-        grown.send_replace(last);
-        tokio::task::yield_now().await;
-    }
-    let last = head(&pool).await;
-    for engine in &engines {
-        engine.wait("seen", last, Duration::from_secs(20)).await.expect("folded");
-        engine.wait("conversation", last, Duration::from_secs(20)).await.expect("folded");
-    }
-    assert_eq!(count(&pool, "seen.seen").await, last.0);
-    assert_eq!(count(&pool, "(SELECT DISTINCT position FROM seen.seen) AS s").await, last.0);
-    assert_eq!(count(&pool, "conversation.conversation WHERE message_count = 9").await, 40);
-    for engine in engines {
-        engine.stop().await;
-    }
-}
-
-#[tokio::test]
 async fn who_waits_sees_what_another_server_appended_without_being_told() {
     let database = fresh().await;
     let pool = database.pool(10);
@@ -237,31 +213,6 @@ async fn outdated_rows_are_made_anew_beside_the_live_ones_by_a_server_that_is_to
     let (_, last) = chat(5).write(&pool).await;
     engine.wait("seen", last, Duration::from_secs(5)).await.expect("it goes on in the new rows");
     assert_eq!(count(&pool, "seen.seen WHERE position < 0").await, last.0);
-    engine.stop().await;
-}
-
-#[tokio::test]
-async fn a_leader_that_hangs_loses_its_row_within_seconds_and_writes_nothing_afterwards() {
-    let database = fresh().await;
-    let pool = database.pool(10);
-    SEEN.create(&pool).await.expect("created");
-    let (_, last) = chat(5).write(&pool).await;
-    // As the fold begins it, by a server that then stands still.
-    let mut hung = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.expect("begun");
-    let settings = include_str!("../../src/projection/sql/settings.sql");
-    sqlx::query(settings).bind("seen").execute(&mut *hung).await.expect("set");
-    let claimed = sqlx::query("UPDATE progress SET position = 3 WHERE position = 0").execute(&mut *hung).await;
-    assert_eq!(claimed.expect("claimed").rows_affected(), 1);
-
-    let (_never, head_seen) = watch::channel(Position(0));
-    let engine = Engine::start(pool.clone(), &[SEEN], &head_seen, &closed());
-    let began = Instant::now();
-    engine.wait("seen", last, Duration::from_secs(10)).await.expect("another one takes over");
-    assert!(began.elapsed() > Duration::from_secs(1), "it did not even wait for the leader");
-    let late = sqlx::query("INSERT INTO seen SELECT position FROM event WHERE position <= 3").execute(&mut *hung).await;
-    assert!(late.is_err(), "a stale leader wrote");
-    assert!(hung.commit().await.is_err());
-    assert_eq!(count(&pool, "seen.seen").await, last.0);
     engine.stop().await;
 }
 

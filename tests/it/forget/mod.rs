@@ -234,7 +234,7 @@ async fn what_was_opened_before_words_went_is_not_folded_after() {
     two.request().await;
     service.forget(two.goes.account).await.expect("it ends");
     late.create(&pool).await.expect("tables");
-    assert_eq!(late.fold(&pool, &before).await.expect("an answer"), Folded::Elsewhere);
+    assert_eq!(late.fold(&pool, &before).await.expect("an answer"), Folded::Gone);
     assert_eq!(late.fold(&pool, &open().await.expect("words")).await.expect("an answer"), Folded::Done);
     assert_eq!(two.number("SELECT count(*) FROM late.text WHERE text LIKE '%xylophone%'").await, 0);
     assert!(two.number("SELECT count(*) FROM late.text").await > 3);
