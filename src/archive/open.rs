@@ -38,10 +38,14 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// The manifest of a file that looks like one: a ZIP with a manifest of ours.
-    pub fn manifest_of(path: &Path) -> Option<Manifest> {
+    /// The manifest of a file that looks like one, if it can be read: of a ZIP with a manifest of ours, or a signature of one.
+    pub fn manifest_of(path: &Path) -> Option<Result<Manifest, Unreadable>> {
         // The directory of a ZIP is at its end: what is none would be read through several times in search of it.
-        is_zip(path).ok()?.then(|| Self::open(path).ok()?.manifest().ok())?
+        let mut archive = is_zip(path).ok()?.then(|| Self::open(path).ok())??;
+        match archive.manifest() {
+            Err(_) if archive.zip.index_for_name(name::SIGNATURE).is_none() => None,
+            manifest => Some(manifest),
+        }
     }
 
     pub fn open(path: &Path) -> Result<Self, Unreadable> {

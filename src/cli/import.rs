@@ -18,7 +18,7 @@ use super::Place;
 use super::output::{bar, say, say_json};
 use crate::archive::open::Archive;
 use crate::database::Role;
-use crate::format::{self, Counts, Export, Note, Refused, Transcript};
+use crate::format::{self, Counts, Export, FormatError, Note, Refused, Transcript};
 use crate::log::AppendError;
 use crate::proof::note::Verifier;
 use crate::service::{Actor, Imported, Service, Trouble};
@@ -70,12 +70,20 @@ impl Import {
     async fn take(&self, service: &Service) -> anyhow::Result<Report> {
         let mut report = Report::default();
         for path in &self.files {
-            report.add(if let Some(manifest) = Archive::manifest_of(path) {
-                let trusted = (!self.trusted.is_empty()).then_some(&*self.trusted);
-                archive::take(service, &self.account, path, &manifest, trusted).await?
-            } else {
-                let actor = service.register(&self.account).await?;
-                take_file(service, actor, path).await?
+            report.add(match Archive::manifest_of(path) {
+                Some(Ok(manifest)) => {
+                    let trusted = (!self.trusted.is_empty()).then_some(&*self.trusted);
+                    archive::take(service, &self.account, path, &manifest, trusted).await?
+                }
+                Some(Err(unreadable)) => {
+                    let mut report = FileReport::of(path);
+                    report.refused_whole(format!("{:#}", anyhow::Error::from(unreadable)));
+                    report
+                }
+                None => {
+                    let actor = service.register(&self.account).await?;
+                    take_file(service, actor, path).await?
+                }
             });
         }
         service.fold_up().await?; // so that whoever reads next sees it all
@@ -104,11 +112,15 @@ async fn take_file(service: &Service, actor: Actor, path: &Path) -> anyhow::Resu
     drop(results);
     match reader.await? {
         Ok(aside) => report.aside = aside,
-        Err(error) => report.refused(Refused {
-            file: path.display().to_string(),
-            index: 0,
-            reason: format!("{:#}", anyhow::Error::from(error)),
-        }),
+        Err(error) => {
+            let more = match error {
+                FormatError::Unknown { .. } | FormatError::NothingInside { .. } => {
+                    "; and archives of convoledger, of which `convoledger check` says what is damaged"
+                }
+                _ => "",
+            };
+            report.refused_whole(format!("{:#}{more}", anyhow::Error::from(error)));
+        }
     }
     report.sort();
     Ok(report)

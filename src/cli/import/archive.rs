@@ -13,7 +13,7 @@ use crate::archive::manifest::{Manifest, Of};
 use crate::archive::open::{Archive, Unreadable};
 use crate::cli::output::bar;
 use crate::event::{ConversationExpired, Depth, Event, Payload as _, Place, Segment, StreamId};
-use crate::format::{Counts, Refused};
+use crate::format::Counts;
 use crate::proof::note::Verifier;
 use crate::service::{Service, Transferred};
 
@@ -30,21 +30,19 @@ pub(super) async fn take(
     trusted: Option<&[Verifier]>,
 ) -> anyhow::Result<FileReport> {
     let mut report = FileReport::of(path);
-    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let refused = |reason: String| Refused { file: file.clone(), index: 0, reason };
     let Of::Account { account: from } = manifest.of else {
-        report.refused(refused("it is an auditor's, and holds no words; take an account's own".into()));
+        report.refused_whole("it is an auditor's, and holds no words; take an account's own".into());
         return Ok(report);
     };
     let shown = bar(2 * manifest.counts.events, "{msg} {bar:40} {pos}/{len}, {eta}");
-    shown.set_message(file.clone());
+    shown.set_message(path.display().to_string());
     let checking = {
         let (path, trusted, shown) = (path.to_owned(), trusted.map(<[_]>::to_vec), shown.clone());
         tokio::task::spawn_blocking(move || check(&path, trusted.as_deref(), |_| shown.inc(1)))
     };
     if let Err(wrong) = checking.await? {
         shown.finish_and_clear();
-        report.refused(refused(format!("{:#}", anyhow::Error::from(wrong))));
+        report.refused_whole(format!("{:#}", anyhow::Error::from(wrong)));
         return Ok(report);
     }
     if trusted.is_none() {
@@ -64,20 +62,20 @@ pub(super) async fn take(
             match taken {
                 Transferred::Appended(messages) => report.appended(messages, 0),
                 Transferred::AlreadyThere(messages) => report.appended(0, messages),
-                Transferred::Refused(reason) => report.refused(refused(reason.to_string())),
+                Transferred::Refused(reason) => report.refused_whole(reason.to_string()),
                 Transferred::Unsound { stream, version, why } => {
                     if differing.insert(stream) {
-                        report.refused(refused(format!(
+                        report.refused_whole(format!(
                             "conversation {stream}, version {version}: {why}; what comes from there on stays out"
-                        )));
+                        ));
                     }
                 }
                 Transferred::Differs { stream, version } => {
                     if differing.insert(stream) {
-                        report.refused(refused(format!(
+                        report.refused_whole(format!(
                             "conversation {stream} is here and went on otherwise: it has {version} events; what came after \
                              stays out"
-                        )));
+                        ));
                     }
                 }
             }

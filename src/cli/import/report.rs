@@ -122,6 +122,11 @@ impl FileReport {
         self.refusals.push(Refusal { file, index, reason });
     }
 
+    /// Not a conversation of it alone.
+    pub(super) fn refused_whole(&mut self, reason: String) {
+        self.refused(Refused { file: self.file.clone(), index: 0, reason });
+    }
+
     /// Conversations end in no order; their report has one.
     pub(super) fn sort(&mut self) {
         self.refusals.sort();

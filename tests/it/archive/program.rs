@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::{files, packed};
 use crate::support::program::{Ledger, ask, fixture, json, text};
 
 const EMAIL: &str = "ann@example.org";
@@ -80,15 +81,27 @@ fn an_export_of_one_machine_is_taken_in_on_another_where_everything_reads_alike(
     }
     drop(server);
 
-    // A damaged one is refused whole.
-    let mut bytes = fs::read(&archive).expect("a file");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    let damaged = here.directory.path().join("damaged.zip").to_str().expect("a path").to_owned();
-    fs::write(&damaged, bytes).expect("a file");
+    // A damaged one is refused whole, and so is one of a form that is still to come.
+    let whole = fs::read(&archive).expect("a file");
+    let path = here.directory.path().join("refused.zip").to_str().expect("a path").to_owned();
     let third = Ledger::new();
-    let refused = json(&third.run_to(1, &["import", "--json", "--account", EMAIL, &damaged]));
-    assert_eq!((&refused["total"]["refused"], &refused["total"]["appended"]), (&json!(1), &json!(0)), "{refused}");
+    let refuses = |told: &str| {
+        let refused = json(&third.run_to(1, &["import", "--json", "--account", EMAIL, &path]));
+        assert_eq!((&refused["total"]["refused"], &refused["total"]["appended"]), (&json!(1), &json!(0)), "{refused}");
+        assert!(refused["files"][0]["refusals"][0]["reason"].to_string().contains(told), "{refused}");
+    };
+    for (at, told) in [(whole.len() / 2, ""), (0, "and archives of convoledger")] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&path, damaged).expect("a file");
+        refuses(told);
+    }
+    let mut newer = files(archive.as_ref());
+    let mut manifest: Value = serde_json::from_slice(&newer["manifest.json"]).expect("JSON");
+    manifest["format"] = json!("convoledger archive, v9");
+    newer.insert("manifest.json".into(), manifest.to_string().into());
+    packed(&newer, path.as_ref());
+    refuses("run a newer one");
 }
 
 #[test]
