@@ -33,10 +33,11 @@ const FEW: i64 = 64;
 /// How long a projector that follows another one leaves that alone, unless somebody waits here: what the other one folds is
 /// neither read nor opened by this one.
 const HEAD_START: Duration = Duration::from_millis(50);
-/// How soon one that was late looks what came of it, the first time and at most; and at most while somebody waits.
+/// How soon one that was late looks what came of it, the first time and at most; and at most while somebody waits. No sooner
+/// than its own try took, which may have been a long one.
 const LATE_MIN: Duration = Duration::from_millis(2);
 const LATE_MAX: Duration = Duration::from_millis(250);
-const AWAITED_MAX: Duration = Duration::from_millis(8);
+const AWAITED_MAX: Duration = Duration::from_millis(4);
 /// How often a projection looks for events that nothing told it of.
 const PATROL: Duration = Duration::from_millis(500);
 /// How often somebody who waits makes a projection look: another server may have appended, or folded.
@@ -242,7 +243,7 @@ impl Projector {
         let stood = *self.progress.borrow();
         let (known, awaited) = (*self.known.borrow(), *self.wanted.borrow() > stood);
         let mut stand = match told {
-            _ if self.follows && !awaited => self.follow(stood, HEAD_START, HEAD_START).await?,
+            _ if self.follows && !awaited => self.follow(stood, None).await?,
             Some(head) if known && !self.follows => {
                 Stand { position: stood, head, at: Instant::from_std(Clock::instant()) }
             }
@@ -270,7 +271,7 @@ impl Projector {
                 }
                 Ok(Folded::Elsewhere) => {
                     self.follows = true;
-                    stand = self.follow(position, LATE_MIN, LATE_MAX).await?;
+                    stand = self.follow(position, Some(began.elapsed())).await?;
                 }
                 Ok(Folded::Gone) => {}
                 Err(error) if error.is_poison() && last.0 - position.0 > 1 => {
@@ -285,19 +286,16 @@ impl Projector {
     }
 
     /// Leaves it to another process to go on from `stood`, until nothing is left, or it stands still, or somebody waits here who
-    /// may be served sooner.
-    async fn follow(
-        &self,
-        mut stood: Position,
-        mut pause: Duration,
-        mut longest: Duration,
-    ) -> Result<Stand, FoldError> {
+    /// may be served sooner. Who was just late is told how long the try took.
+    async fn follow(&self, mut stood: Position, late: Option<Duration>) -> Result<Stand, FoldError> {
+        let (mut pause, mut longest) = late.map_or((HEAD_START, HEAD_START), |took| (took.max(LATE_MIN), LATE_MAX));
+        let awaited_longest = late.unwrap_or_default().max(AWAITED_MAX);
         let mut wanted = self.wanted.clone();
         let mut before: Option<Stand> = None;
         loop {
-            let awaited = *wanted.borrow_and_update() > stood;
+            let awaited = *wanted.borrow() > stood;
             if awaited {
-                longest = longest.min(AWAITED_MAX);
+                longest = longest.min(awaited_longest);
             }
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -309,8 +307,11 @@ impl Projector {
             if let Some(before) = before.filter(|before| before.head <= stand.position) {
                 self.behind_since.send_replace(Some(before.at));
             }
-            let (moved, ended) = (stand.position > stood, stand.position >= stand.head);
-            if ended || self.stop.is_cancelled() || if moved { awaited } else { pause >= longest } {
+            let (moved, awaited) = (stand.position > stood, *wanted.borrow() > stand.position);
+            if stand.position >= stand.head
+                || self.stop.is_cancelled()
+                || if moved { awaited } else { pause >= longest }
+            {
                 return Ok(stand);
             }
             (pause, longest) = if moved { (HEAD_START, HEAD_START) } else { ((pause * 2).min(longest), longest) };
