@@ -2,8 +2,8 @@
 --
 -- No table is qualified, so the search path says whose rows are folded, and that `event` is what is left to be folded. Rows
 -- and progress commit together and fold again if a crash takes them, so the commit need not wait for the disk. A projector
--- that hangs lets go of its progress row sooner than another one, which waits for it, gives up. Days and months mean the
--- same wherever a fold runs. Plans are made once and must not depend on how small the tables were at that moment.
+-- that hangs lets go of its progress row sooner than who waits for it, to sweep or to rename, gives up. Days and months mean
+-- the same wherever a fold runs. Plans are made once and must not depend on how small the tables were at that moment.
 SELECT set_config('search_path', $1 || ', fold, public', true),
     set_config('synchronous_commit', 'off', true),
     set_config('statement_timeout', '120s', true),
