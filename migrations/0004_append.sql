@@ -168,8 +168,7 @@ BEGIN
         WHERE verdict[w.command] = 0
     )
     SELECT array_agg(put.position) FILTER (WHERE put.kind IN ('account.forget_requested', 'account.forget_cancelled',
-        'account.forget_started', 'account.forgotten', 'message.forgotten', 'conversation.forgotten', 'conversation.expired',
-        'retention.applied'))
+        'account.forget_started', 'message.forgotten', 'conversation.forgotten', 'conversation.expired', 'retention.applied'))
     INTO taking FROM put;
     IF taking IS NOT NULL THEN
         FOR made IN

@@ -21,7 +21,7 @@ CREATE TABLE closed (
     owner_id uuid    PRIMARY KEY,
     -- Of the request.
     position bigint  NOT NULL,
-    -- Whether all is done, and the receipt of it kept: that is later than what the log says last.
+    -- Whether all is done, and the receipt of it kept: whoever kept it says so, behind the last event.
     done     boolean NOT NULL DEFAULT false
 );
 CREATE INDEX closed_open ON closed (position) WHERE NOT done;
@@ -106,8 +106,6 @@ BEGIN
         DELETE FROM closed AS c WHERE c.owner_id = whose;
     WHEN 'account.forget_started' THEN
         UPDATE vault.subject_key SET wrapped = NULL WHERE subject_id = whose AND wrapped IS NOT NULL;
-    WHEN 'account.forgotten' THEN
-        NULL; -- Whoever keeps the receipt says that all is done.
     WHEN 'conversation.expired' THEN
         -- Swept with the event that it is a part of carrying out.
         PERFORM expire(because);

@@ -40,8 +40,8 @@ const LATE_MAX: Duration = Duration::from_millis(250);
 const AWAITED_MAX: Duration = Duration::from_millis(4);
 /// How often a projection looks for events that nothing told it of.
 const PATROL: Duration = Duration::from_millis(500);
-/// How often somebody who waits makes a projection look: another server may have appended, or folded.
-const LOOK: Duration = Duration::from_millis(25);
+/// How often somebody who waits looks where a projection stands: another server may have appended, or folded.
+pub(super) const LOOK: Duration = Duration::from_millis(25);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How long the database may take before the connection counts as cut, between these two: four times what the last fold

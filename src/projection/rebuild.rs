@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::projector::LOOK;
 use super::skip::Skips;
 use super::status::{Standing, is_missing, qualified, standing_in};
 use super::strand::{APART, drop_strands, strands_of};
@@ -24,8 +25,6 @@ use crate::event::Position;
 const RANGE_EVENTS_MAX: i64 = 5_000;
 /// Events that may be left for the last transaction, which holds the live fold up.
 const REST_EVENTS_MAX: i64 = 1_000;
-/// How soon one that another is ahead of looks where that is.
-const LOOK: Duration = Duration::from_millis(25);
 
 /// One rebuild of one projection.
 pub struct Rebuild<'a> {

@@ -56,6 +56,32 @@ async fn a_fold_under_way_is_not_waited_for() {
     assert_eq!(SEEN.fold(&pool, &range).await.expect("folded"), Folded::Done);
 }
 
+#[tokio::test]
+async fn while_a_view_is_held_no_fold_begins_and_it_is_held_behind_the_fold_under_way() {
+    const HOLD: &str = include_str!("../../src/projection/sql/hold.sql");
+    let database = fresh().await;
+    let pool = database.pool(10);
+    SEEN.create(&pool).await.expect("created");
+    let (_, last) = chat(5).write(&pool).await;
+    let range = Range::of_facts(Position(0), last);
+    let mut fold = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await.expect("begun");
+    claimed(&mut fold, last).await;
+    let mut holder = pool.begin().await.expect("begun");
+    entered(&mut holder).await;
+    let mut held = Box::pin(sqlx::query_scalar::<_, i64>(HOLD).fetch_one(&mut *holder));
+    assert!(timeout(Duration::from_millis(300), &mut held).await.is_err(), "it did not wait for the fold");
+    fold.commit().await.expect("folded");
+    assert_eq!(held.await.expect("held"), last.0, "what the fold came to");
+
+    let further = Range::of_facts(last, chat(5).write(&pool).await.1);
+    for late in [&range, &further] {
+        let folded = timeout(Duration::from_secs(2), SEEN.fold(&pool, late)).await.expect("at once");
+        assert_eq!(folded.expect("no error"), Folded::Elsewhere);
+    }
+    holder.commit().await.expect("let go");
+    assert_eq!(SEEN.fold(&pool, &further).await.expect("folded"), Folded::Done);
+}
+
 /// Counts how often words are read.
 #[derive(Default)]
 struct Counted(AtomicUsize);
@@ -138,11 +164,15 @@ async fn a_leader_that_hangs_loses_its_row_within_seconds_and_writes_nothing_aft
 
 /// Begins the fold of a range, as a projector does.
 async fn claimed(connection: &mut PgConnection, last: Position) {
-    let settings = include_str!("../../src/projection/sql/settings.sql");
-    sqlx::query(settings).bind("seen").execute(&mut *connection).await.expect("set");
+    entered(connection).await;
     let claim =
         concat!(include_str!("../../src/projection/sql/count.sql"), include_str!("../../src/projection/sql/claim.sql"));
     let known: &[String] = &[];
     let claim = sqlx::query(claim).bind(0_i64).bind(last.0).bind(known).bind([0_u8; 32].as_slice());
     assert!(claim.fetch_optional(connection).await.expect("an answer").is_some(), "claimed");
+}
+
+async fn entered(connection: &mut PgConnection) {
+    let settings = include_str!("../../src/projection/sql/settings.sql");
+    sqlx::query(settings).bind("seen").execute(connection).await.expect("set");
 }
