@@ -142,7 +142,7 @@ impl Archive {
 }
 
 /// Whether a file begins as a ZIP does.
-fn is_zip(path: &Path) -> io::Result<bool> {
+pub fn is_zip(path: &Path) -> io::Result<bool> {
     let mut beginning = Vec::new();
     File::open(path)?.take(4).read_to_end(&mut beginning)?;
     Ok(begins_as_zip(&beginning))

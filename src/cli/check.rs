@@ -1,17 +1,18 @@
 //! `convoledger check`
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::output::{bar, complain, harmless_in_line, say, say_json};
 use crate::archive::check::{self, Checked};
 use crate::archive::manifest::{Manifest, Of};
+use crate::archive::open::is_zip;
 use crate::log::digest::Leaf;
 use crate::log::tree::checkpoint_origin;
 use crate::proof::bundle::Bundle;
@@ -73,7 +74,13 @@ impl Check {
             seen.agree(checkpoint)?;
             return Ok(Holds::Archive(Box::new(manifest)));
         }
-        let text = fs::read_to_string(file).context("it cannot be read")?;
+        let text = fs::read_to_string(file).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => anyhow!(
+                "it is neither an archive nor text, as everything else is that is checked; if it was an archive, its \
+                 beginning is damaged: fetch it again"
+            ),
+            _ => anyhow::Error::from(error).context("it cannot be read"),
+        })?;
         if text.starts_with('{') {
             let Receipt { says, checkpoints } = receipt::check(&text, &self.trusted)?;
             checkpoints.into_iter().try_for_each(|checkpoint| seen.agree(checkpoint))?;
@@ -95,12 +102,6 @@ impl Check {
         seen.agree(checkpoint)?;
         Ok(holds)
     }
-}
-
-fn is_zip(file: &Path) -> io::Result<bool> {
-    let mut begins = Vec::new();
-    File::open(file)?.take(4).read_to_end(&mut begins)?;
-    Ok(begins == b"PK\x03\x04")
 }
 
 fn archive(file: &Path, trusted: &[Verifier]) -> anyhow::Result<Checked> {

@@ -115,7 +115,7 @@ async fn take_file(service: &Service, actor: Actor, path: &Path) -> anyhow::Resu
         Err(error) => {
             let more = match error {
                 FormatError::Unknown { .. } | FormatError::NothingInside { .. } => {
-                    "; and archives of convoledger, of which `convoledger check` says what is damaged"
+                    "; and archives of convoledger: one that was damaged on its way is to be fetched again"
                 }
                 _ => "",
             };

@@ -95,6 +95,7 @@ fn an_export_of_one_machine_is_taken_in_on_another_where_everything_reads_alike(
         damaged[at] ^= 1;
         fs::write(&path, damaged).expect("a file");
         refuses(told);
+        third.run_to(1, &["check", "--key", &key, &path]);
     }
     let mut newer = files(archive.as_ref());
     let mut manifest: Value = serde_json::from_slice(&newer["manifest.json"]).expect("JSON");
